@@ -1,0 +1,1 @@
+"""The contract between those who write manifests, the operator and the runner. pydantic only."""

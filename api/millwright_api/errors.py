@@ -1,0 +1,165 @@
+"""Every failure a user can meet, as one tree.
+
+    MillwrightError
+    ├── UserError                    exit 2   the same input fails again: never retried
+    │   ├── InvalidManifest                   unknown key, wrong type, out of bounds, dangling reference
+    │   ├── UnknownPass                       no pass of that name is installed
+    │   ├── ChainMismatch                     a pass does not read what the one before it writes
+    │   ├── ModelNotFound · InvalidModel      the model is absent, or there and unusable
+    │   ├── DataNotFound · InvalidData        the data are absent, or there and unusable
+    │   ├── StoreNotFound · AccessDenied · StoreUnreachable
+    │   │                                     the store was wrong before it ever answered
+    │   ├── OutputExists                      the output holds another result
+    │   └── NoSpaceLeft                       the disk is too small
+    ├── ConstraintsNotMet            exit 3   the model was made and failed a gate
+    ├── TryAgain                     exit 75  the same input may well succeed later
+    │   ├── StoreUnavailable                  a store that had answered stopped answering
+    │   └── Damaged                           bytes that arrived are not the bytes that were sent
+    ├── Stopped                      exit 143 SIGTERM, checkpoint saved (130 for Ctrl-C)
+    └── PassFailed                   exit 1   a pass broke in a way nobody foresaw
+
+Each class knows its `reason` (CamelCase, for conditions), its `exit_code` and whether it is `retryable`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class MillwrightError(Exception):
+    """Base of all: one message for a person, in three parts.
+
+    Args:
+        message: what was found, as a sentence without its full stop.
+        where: the path in the manifest, the file and line, or the URI that it is about.
+        hint: what is possible instead.
+    """
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.where, self.hint = message, where, hint
+
+    @property
+    def reason(self) -> str:
+        """The class's name: CamelCase, as Kubernetes wants a condition's reason."""
+        return type(self).__name__
+
+    def __str__(self) -> str:
+        where = f"{self.where}: " if self.where else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{where}{self.message}{hint}"
+
+
+class UserError(MillwrightError):
+    """The input is wrong; running it again changes nothing."""
+
+    exit_code = 2
+
+
+class InvalidManifest(UserError):
+    """The manifest has an unknown key, a wrong type, a value out of bounds or a dangling reference."""
+
+
+class UnknownPass(UserError):
+    """No pass of that name is installed."""
+
+
+class ChainMismatch(UserError):
+    """A pass does not read the format that the one before it writes."""
+
+
+class ModelNotFound(UserError):
+    """The model's source does not exist or cannot be seen with these credentials."""
+
+
+class InvalidModel(UserError):
+    """The model is there and cannot be used: no config, torn weights, modules that match nothing."""
+
+
+class DataNotFound(UserError):
+    """The data's source does not exist or cannot be seen with these credentials."""
+
+
+class InvalidData(UserError):
+    """The data are there and cannot be used: malformed line, missing column, nothing left after filtering."""
+
+
+class StoreNotFound(UserError):
+    """The bucket or folder that should hold the output does not exist."""
+
+
+class AccessDenied(UserError):
+    """The store answered and refused these credentials, or there were none."""
+
+
+class StoreUnreachable(UserError):
+    """The store never answered: before the first answer, a wrong address is the likeliest cause."""
+
+
+class OutputExists(UserError):
+    """The output holds another result and the manifest does not say to replace it."""
+
+
+class NoSpaceLeft(UserError):
+    """The disk cannot hold what the job has to write."""
+
+
+class ConstraintsNotMet(MillwrightError):
+    """The model was made and failed a gate; nothing was published."""
+
+    exit_code = 3
+
+
+class TryAgain(MillwrightError):
+    """Something outside failed that heals by itself."""
+
+    exit_code = 75
+    retryable = True
+
+
+class StoreUnavailable(TryAgain):
+    """A store that had answered before stopped answering, through all retries."""
+
+
+class Damaged(TryAgain):
+    """Bytes that were read do not have the digest they were written with."""
+
+
+class Stopped(MillwrightError):
+    """The run was asked to stop and left a checkpoint; the same command goes on from it.
+
+    Args:
+        signal: the signal's number; the exit code is 128 + signal, as shells have it.
+    """
+
+    exit_code = 143
+    retryable = True
+
+    def __init__(self, message: str, *, signal: int = 15) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+class PassFailed(MillwrightError):
+    """A pass raised something that is none of the above; the traceback is its cause."""
+
+
+def suggest(name: str, possible: Iterable[str]) -> str:
+    """Returns `did you mean 'x'?` when one is close, else the list of what is possible.
+
+    Args:
+        name: what was written.
+        possible: what could have been written.
+    """
+    names = sorted(possible)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6) or difflib.get_close_matches(
+        name.lower(), [n for n in names if n.lower() == name.lower()], n=1, cutoff=0
+    )
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"possible: {', '.join(names)}" if names else "none is possible here"

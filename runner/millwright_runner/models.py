@@ -1,0 +1,68 @@
+"""Models: where they come from, and what their config and their files' headers tell without loading them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from millwright_api.v1alpha1 import Model
+from millwright_runner.artifact import Artifact
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model before anything is loaded.
+
+    Attributes:
+        where: the source as a person knows it: path, URI or repo, for messages.
+        config: config.json.
+        tensors: each weight's name and shape, from the headers of the safetensors files.
+        bytes: size of the weights.
+        files: size of all files that a copy would hold.
+    """
+
+    where: str
+    config: Mapping[str, Any]
+    tensors: Mapping[str, tuple[int, ...]]
+    bytes: int
+    files: int
+
+    @property
+    def model_type(self) -> str:
+        """transformers' name of the architecture's family: phi3, llama, qwen2, …"""
+        return str(self.config["model_type"])
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model that exists and is whole as far as a look at its headers can tell.
+
+    Attributes:
+        digest: names its content (64 hex digits), known without fetching it.
+        facts: see ModelFacts.
+        tokenizer: a folder on this machine with the tokenizer's files and config.json (fetched now, being small).
+        fetch: brings the whole model to this machine and returns it as an artifact of format hf.
+    """
+
+    digest: str
+    facts: ModelFacts
+    tokenizer: Path
+    fetch: Callable[[], Artifact]
+
+
+def find_model(model: Model, base: Path, home: Path) -> FoundModel:
+    """Looks a model up.
+
+    Args:
+        model: the manifest's model.
+        base: the folder that relative paths start from.
+        home: a folder of this machine for downloads and remembered digests.
+
+    Raises:
+        ModelNotFound: no such folder, repository or revision.
+        InvalidModel: no config.json, no tokenizer, torn or missing safetensors, remote code that is not trusted.
+        AccessDenied, StoreUnreachable: the place did not let us look.
+    """
+    raise NotImplementedError

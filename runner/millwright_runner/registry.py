@@ -1,0 +1,133 @@
+"""From a pass's name to its class, and from a step's options to a pass: entry points of the group `millwright.passes`."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from millwright_api.errors import ChainMismatch, InvalidManifest, UnknownPass, suggest
+from millwright_api.v1alpha1 import OptimizationJob, Step
+from millwright_runner.artifact import HF
+from millwright_runner.passes import Pass
+from millwright_runner.problems import describe
+
+GROUP = "millwright.passes"
+OWN_PACKAGE = "millwright_runner."
+
+
+@dataclass(frozen=True)
+class BoundStep:
+    """A step whose options have become a pass.
+
+    Attributes:
+        index: its place in spec.passes, from 0.
+        name: the step's name.
+        pass_: the pass with its options.
+        where: the path of its options in the manifest.
+    """
+
+    index: int
+    name: str
+    pass_: Pass
+    where: str
+
+
+@functools.cache
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
+
+
+def names() -> list[str]:
+    """Returns the names of all installed passes, sorted."""
+    return sorted(_entry_points())
+
+
+def is_builtin(name: str) -> bool:
+    """Whether a pass comes with Millwright: those have a key of their own in a step, others are `custom`."""
+    return _entry_points()[name].value.startswith(OWN_PACKAGE)
+
+
+@functools.cache
+def get(name: str) -> type[Pass]:
+    """Returns the class of a pass.
+
+    Raises:
+        UnknownPass: none of that name is installed, or what is installed is broken.
+    """
+    entry = _entry_points().get(name)
+    if entry is None:
+        raise UnknownPass(f"no pass is called {name!r}", hint=suggest(name, names()))
+    try:
+        found = entry.load()
+    except Exception as error:
+        raise UnknownPass(f"the pass {name!r} ({entry.value}) cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Pass) and found.name == name):
+        raise UnknownPass(f"{entry.value} is registered as {name!r} and is no pass of that name")
+    return found
+
+
+def bind(job: OptimizationJob) -> list[BoundStep]:
+    """Gives each step's options their type.
+
+    Raises:
+        UnknownPass, InvalidManifest: with the path in the manifest.
+    """
+    data = {entry.name for entry in job.spec.data}
+    return [_bind_step(index, step, data) for index, step in enumerate(job.spec.passes)]
+
+
+def _bind_step(index: int, step: Step, data: set[str]) -> BoundStep:
+    where = f"spec.passes[{index}]"
+    try:
+        kind = get(step.pass_name)
+    except UnknownPass as error:
+        raise UnknownPass(error.message, where=where, hint=error.hint) from error
+    if not step.custom and not is_builtin(step.pass_name):
+        raise UnknownPass(
+            f"{step.pass_name!r} is a plug-in", where=where,
+            hint=f"write custom: {{pass: {step.pass_name}, options: {{...}}}}",
+        )
+    where = f"{where}.custom.options" if step.custom else f"{where}.{step.pass_name}"
+    bound = BoundStep(index, step.name, parse(kind, step.options, where), where)
+    for option, name in bound.pass_.data_refs().items():
+        if name not in data:
+            raise InvalidManifest(f"no data set is called {name!r}", where=f"{where}.{option}", hint=suggest(name, data))
+    return bound
+
+
+def parse(kind: type[Pass], options: dict[str, Any], where: str) -> Pass:
+    """Makes a pass of its options.
+
+    Raises:
+        InvalidManifest: all that is wrong with them, one line each.
+    """
+    try:
+        return kind.model_validate(options)
+    except ValidationError as error:
+        raise InvalidManifest(describe(error, kind, where)) from error
+
+
+def check_chain(steps: list[BoundStep]) -> None:
+    """Checks that each pass reads what the one before it writes; the first gets a whole Hugging Face model.
+
+    Raises:
+        ChainMismatch: with the passes that would fit in between.
+    """
+    have, maker = HF, "the model"
+    for step in steps:
+        kind = step.pass_
+        if have not in kind.consumes:
+            raise ChainMismatch(
+                f"{kind.name} reads {' or '.join(sorted(kind.consumes))}, and {maker} gives {have}",
+                where=f"spec.passes[{step.index}]", hint=_bridge(have, kind.consumes),
+            )
+        have, maker = kind.produces, f"{kind.name} before it"
+
+
+def _bridge(have: str, want: frozenset[str]) -> str:
+    between = [name for name in names() if have in get(name).consumes and get(name).produces in want]
+    return f"put {' or '.join(between)} in between" if between else "no installed pass turns the one into the other"

@@ -1,0 +1,103 @@
+"""Stores: where artifacts, cache entries and checkpoints lie. One protocol, one module for each kind.
+
+Keys are relative paths with slashes. A store makes single files durable and whole; `trees.py` makes folders of them
+appear all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from millwright_api.v1alpha1 import S3Location
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in a store: its key and its size in bytes."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A small file's content with the tag that a conditional write compares."""
+
+    data: bytes
+    etag: str
+
+
+class Conflict(Exception):
+    """A conditional write found something else in its place than it was told."""
+
+
+class Store(Protocol):
+    """What every kind of store does.
+
+    All methods raise the exceptions of `millwright_api.errors`: StoreNotFound, AccessDenied, StoreUnreachable (never
+    answered), StoreUnavailable (answered before; after retries with back-off), NoSpaceLeft.
+    """
+
+    uri: str
+    """What a person would type to find it, ending in a slash."""
+
+    def check(self, *, write: bool) -> None:
+        """Asks the store one cheap question, so that a wrong address or credential is known before any work.
+
+        With `write`, also that it may be written to; nothing is left behind.
+        """
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """Yields all files whose key starts with `prefix`, in key order."""
+
+    def read(self, key: str, *, first: int | None = None) -> Blob | None:
+        """Returns a small file, or the first bytes of any file, or None when there is none."""
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+        """Writes a small file at once: a reader sees the old one or the new one.
+
+        Args:
+            if_absent: only when there is none yet.
+            if_match: only when it still has this etag.
+
+        Raises:
+            Conflict: the condition did not hold.
+        """
+
+    def put(self, key: str, file: Path, sha256: str, on_bytes: Callable[[int], None] | None = None) -> None:
+        """Stores a file of any size, streaming; goes on with an upload that was interrupted.
+
+        Args:
+            sha256: the file's digest in hex; what arrives is compared with it.
+            on_bytes: told the bytes moved since it was last told.
+        """
+
+    def get(self, key: str, file: Path, sha256: str, on_bytes: Callable[[int], None] | None = None) -> None:
+        """Fetches a file of any size, streaming; `file` appears only when it is whole.
+
+        Raises:
+            Damaged: its sha256 is another one, also when read again.
+        """
+
+    def copy(self, source: str, key: str) -> None:
+        """Makes `key` the same file as `source`, without moving its bytes through this machine."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes files; those that are not there are passed over."""
+
+    def local(self, key: str) -> Path | None:
+        """Returns the path of a key or folder when the store lies on this machine's disk, else None."""
+
+
+def open_store(location: S3Location | Path) -> Store:
+    """Returns the store at a location; nothing is asked of it yet (see `Store.check`)."""
+    if isinstance(location, Path):
+        from millwright_runner.stores.file import FileStore
+
+        return FileStore(location)
+    from millwright_runner.stores.s3 import S3Store  # boto3 takes half a second: only for S3
+
+    return S3Store(location)
