@@ -23,8 +23,28 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Stat:
+    """What a store knows of a file without reading it.
+
+    Attributes:
+        size: in bytes.
+        etag: changes whenever the content does.
+        sha256: in hex, when the store was told it with the file; a file store keeps none.
+    """
+
+    size: int
+    etag: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
 class Blob:
-    """A small file's content with the tag that a conditional write compares."""
+    """A small file's content, or the first bytes of any file.
+
+    Attributes:
+        data: the bytes.
+        etag: what a conditional write compares; of the whole file also when only its first bytes were read.
+    """
 
     data: bytes
     etag: str
@@ -53,6 +73,9 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[Entry]:
         """Yields all files whose key starts with `prefix`, in key order."""
 
+    def stat(self, key: str) -> Stat | None:
+        """Returns what is known of a file without reading it, or None when there is none."""
+
     def read(self, key: str, *, first: int | None = None) -> Blob | None:
         """Returns a small file, or the first bytes of any file, or None when there is none."""
 
@@ -75,11 +98,17 @@ class Store(Protocol):
             on_bytes: told the bytes moved since it was last told.
         """
 
-    def get(self, key: str, file: Path, sha256: str, on_bytes: Callable[[int], None] | None = None) -> None:
-        """Fetches a file of any size, streaming; `file` appears only when it is whole.
+    def get(self, key: str, file: Path, sha256: str | None, on_bytes: Callable[[int], None] | None = None) -> str:
+        """Fetches a file of any size, streaming; `file` appears only when it is whole. Returns its sha256 in hex.
+
+        Goes on with a download that was interrupted.
+
+        Args:
+            sha256: what it must be; None when nobody knows: then the store's own record, where it has one.
+            on_bytes: told the bytes moved since it was last told.
 
         Raises:
-            Damaged: its sha256 is another one, also when read again.
+            Damaged: its sha256 is another one, also when read again; or there is no such file.
         """
 
     def copy(self, source: str, key: str) -> None:
