@@ -2,31 +2,133 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import time
 
-from millwright_api.report import PassReport, Progress, RunReport
+from millwright_api.errors import MillwrightError
+from millwright_api.report import ArtifactReport, PassReport, RunReport
+from millwright_runner import record, workplace
+from millwright_runner.artifact import HF_ADAPTER, Artifact, digest_of
+from millwright_runner.digests import DigestMemo
 from millwright_runner.passes import StopFlag
-from millwright_runner.plan import Plan, Settings
-
-
-class Observer(Protocol):
-    """Watches a run: a live view, plain lines, JSON, or nobody."""
-
-    def planned(self, plan: Plan) -> None:
-        """Told once, before anything runs."""
-
-    def progress(self, progress: Progress) -> None:
-        """Told often, from the thread that works."""
-
-    def finished(self, report: PassReport) -> None:
-        """Told after each step, run or taken from the cache."""
+from millwright_runner.plan import Plan, Settings, StepPlan
+from millwright_runner.registry import is_builtin
+from millwright_runner.steps import Made, Observer, Run, run_step
+from millwright_runner.training.loading import hide_unneeded
+from millwright_runner.trees import Published, fetch_tree, publish
 
 
 def run(plan: Plan, settings: Settings, observer: Observer, stop: StopFlag) -> RunReport:
     """Does what the plan says and publishes the result.
 
+    Leaves report.json beside the model, and in the machine's folder however the run ends.
+
     Raises:
-        MillwrightError: the run did not end in a model; `RunReport`s of failures are the caller's to make
-            (`failed_report`).
+        MillwrightError: the run did not end in a model.
     """
-    raise NotImplementedError
+    started = time.monotonic()
+    state = Run(plan, settings, observer, stop, DigestMemo(settings.home))
+    observer.planned(plan)
+    try:
+        artifact = _work(state)
+    except MillwrightError as error:
+        report = record.failed_report(error, state.reports, plan, time.monotonic() - started)
+        record.leave(report, state.histories, plan, settings, published=False)
+        raise
+    report = record.succeeded_report(artifact, state.reports, plan, time.monotonic() - started)
+    record.leave(report, state.histories, plan, settings, published=True)
+    return report
+
+
+def _work(state: Run) -> ArtifactReport:
+    plan = state.plan
+    for step in plan.steps:
+        if step.hit:
+            _report_hit(state, step)
+    if plan.published is not None:
+        return _described(plan, plan.published)
+    to_run = [step for step in plan.steps if not step.hit]
+    if to_run:
+        workplace.check_space(state.work, sum(step.estimate.disk for step in to_run))
+        _hide_what_nobody_needs(to_run, plan)
+    made = _from_cache(state)
+    for step in to_run:
+        made = run_step(state, step, made.artifact if made else plan.model.fetch())
+    assert made is not None  # the contract: a job has at least one step
+    state.stop.check("before publishing")
+    return _publish(state, made)
+
+
+def _report_hit(state: Run, step: StepPlan) -> None:
+    tree = state.plan.results.trees.get(step.step.index)
+    state.finished(
+        PassReport(
+            name=step.step.name,
+            pass_=step.step.pass_.name,
+            phase="Succeeded",
+            cache="Hit",
+            key=step.key,
+            digest=digest_of(tree.files) if tree else None,
+            bytes=sum(f.size for f in tree.files) if tree else None,
+        )
+    )
+
+
+def _from_cache(state: Run) -> Made | None:
+    """Brings the result that the first missing step starts from to this machine; None when that is the model."""
+    plan, start = state.plan, state.plan.results.start
+    if start == 0:
+        return None
+    last = plan.steps[start - 1]
+    tree = plan.results.trees[start - 1]
+    if start == len(plan.steps):  # nothing left but to publish it: from store to store when both are one
+        same_store = plan.cache is not None and plan.cache.store is plan.output
+        folder = None if same_store else fetch_tree(plan.cache.store, tree, state.work / last.key / "fetched", state.memo)  # type: ignore[union-attr]
+        return Made(Artifact(folder or state.work, last.step.pass_.produces, digest_of(tree.files)), tree.files, tree)
+    return Made(_artifact(state, start - 1), tree.files, tree)
+
+
+def _artifact(state: Run, index: int) -> Artifact:
+    step, cache = state.plan.steps[index], state.plan.cache
+    assert cache is not None  # where there are trees there is a cache
+    tree = state.plan.results.trees[index]
+    folder = fetch_tree(cache.store, tree, state.work / step.key / "fetched", state.memo)
+    base = None
+    if step.step.pass_.produces == HF_ADAPTER:
+        base = state.plan.model.fetch() if index == 0 else _artifact(state, index - 1)
+    return Artifact(folder, step.step.pass_.produces, digest_of(tree.files), base)
+
+
+def _hide_what_nobody_needs(to_run: list[StepPlan], plan: Plan) -> None:
+    """Only when all passes are our own: what an outsider's needs is not known."""
+    if all(is_builtin(step.step.pass_.name) for step in to_run):
+        needed = {name for step in to_run for name in step.step.pass_.libraries}
+        from_hub = any(entry.source.hugging_face for entry in plan.job.spec.data)
+        hide_unneeded(needed | ({"datasets", "pandas"} if from_hub else set()))
+
+
+def _publish(state: Run, made: Made) -> ArtifactReport:
+    plan = state.plan
+    last = plan.steps[-1]
+    state.tell(last, "publishing")
+    published = publish(
+        plan.output,
+        plan.fingerprint,
+        folder=made.artifact.folder,
+        files=made.files,
+        meta={"format": made.artifact.format, "job": plan.job.metadata.name},
+        cached=made.tree if plan.cache is not None and plan.cache.store is plan.output else None,
+        replace=plan.job.spec.output.replace,
+    )
+    for step in plan.steps:
+        workplace.clear(state.work, step.key)
+    return _described(plan, published)
+
+
+def _described(plan: Plan, published: Published) -> ArtifactReport:
+    return ArtifactReport(
+        uri=published.uri,
+        format=plan.steps[-1].step.pass_.produces,
+        digest=digest_of(published.files),
+        bytes=sum(f.size for f in published.files),
+        files=len(published.files),
+    )

@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from millwright_api.v1alpha1 import OptimizationJob, S3Location
-from millwright_runner.data import FoundData
-from millwright_runner.models import FoundModel
+from millwright_api.errors import OutputExists, UserError
+from millwright_api.v1alpha1 import OptimizationJob, S3Location, Target
+from millwright_runner import registry
+from millwright_runner.artifact import HF_ADAPTER
+from millwright_runner.cache import Cache, step_key
+from millwright_runner.data import FoundData, check_format, find_data
+from millwright_runner.digests import DigestMemo
+from millwright_runner.models import FoundModel, find_model
 from millwright_runner.passes import Estimate
 from millwright_runner.registry import BoundStep
-from millwright_runner.stores import Store
+from millwright_runner.stores import Store, open_store
+from millwright_runner.trees import Published, Tree, damaged_files, read_published
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,10 @@ class Plan:
         data: the data sets that passes refer to, by name.
         steps: in order.
         output: the store that the model goes to.
-        cache: the store that results are kept in; None when the cache is off.
+        cache: the results of steps that are kept; None when the cache is off.
         fingerprint: names the result: the last step's key.
-        published: whether the output already holds this very result.
+        published: what the output holds, when that is this very result and whole; else None.
+        results: what the cache has of it.
     """
 
     job: OptimizationJob
@@ -65,9 +72,10 @@ class Plan:
     data: dict[str, FoundData]
     steps: list[StepPlan]
     output: Store
-    cache: Store | None
+    cache: Cache | None
     fingerprint: str
-    published: bool
+    published: Published | None
+    results: Results
 
     @property
     def memory(self) -> int:
@@ -86,4 +94,101 @@ def make_plan(job: OptimizationJob, settings: Settings) -> Plan:
     Raises:
         UserError: anything that would make the run fail and can be known now.
     """
-    raise NotImplementedError
+    spec = job.spec
+    bound = registry.bind(job)
+    registry.check_chain(bound)
+    for entry in spec.data:
+        check_format(entry)
+    model = find_model(spec.model, settings.base, settings.home)
+    for step in bound:
+        _check_step(step, model, spec.target)
+    data = {entry.name: find_data(entry, settings.base, settings.home) for entry in spec.data}
+    output = open_store(_place(spec.output.s3, spec.output.path, settings.base))
+    output.check(write=True)
+    memo = DigestMemo(settings.home)
+    cache = _open_cache(spec.cache.mode, output, settings.cache, memo)
+    keys = step_keys(bound, model.digest, {name: found.digest for name, found in data.items()}, spec.target)
+    published = read_published(output)
+    same = published is not None and published.fingerprint == keys[-1]
+    if published is not None and not same and not spec.output.replace:
+        raise OutputExists(
+            f"it holds another result ({published.fingerprint[:12]}; this job's is {keys[-1][:12]})",
+            where=output.uri, hint="set spec.output.replace: true, or choose another output",
+        )
+    if published is not None and (not same or cache is None or damaged_files(output, published, memo)):
+        published = None  # to be made again, also when the cache is off
+    results = find_results(bound, keys, cache)
+    steps = [
+        StepPlan(step, key, published is not None or index < results.start, step.pass_.estimate(model.facts))
+        for index, (step, key) in enumerate(zip(bound, keys, strict=True))
+    ]
+    return Plan(job, model, data, steps, output, cache, keys[-1], published, results)
+
+
+def step_keys(steps: list[BoundStep], model: str, data: dict[str, str], target: Target) -> list[str]:
+    """Returns each step's cache key: see `cache.step_key`."""
+    keys: list[str] = []
+    for step in steps:
+        refs = {option: data[name] for option, name in step.pass_.data_refs().items()}
+        keys.append(step_key(step.pass_, keys[-1] if keys else model, refs, target))
+    return keys
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the cache has of a job.
+
+    Attributes:
+        trees: step's index → its result; only those that a run would need.
+        start: the first step that has to run; the number of steps when none has.
+    """
+
+    trees: dict[int, Tree]
+    start: int
+
+
+def find_results(steps: list[BoundStep], keys: list[str], cache: Cache | None) -> Results:
+    """Looks for the last result that is there, from the end: earlier ones are then not needed.
+
+    An adapter is of use only with what it sits on: the model, or the result of the step before it.
+    """
+    if cache is None:
+        return Results({}, 0)
+    for index in reversed(range(len(steps))):
+        tree = cache.find(keys[index])
+        if tree is None:
+            continue
+        trees = {index: tree}
+        last = index == len(steps) - 1
+        if steps[index].pass_.produces == HF_ADAPTER and index > 0 and not last:
+            under = cache.find(keys[index - 1])
+            if under is None:
+                continue
+            trees[index - 1] = under
+        return Results(trees, index + 1)
+    return Results({}, 0)
+
+
+def _check_step(step: BoundStep, model: FoundModel, target: Target) -> None:
+    try:
+        step.pass_.check(model.facts, target)
+    except UserError as error:
+        where = f"{step.where}.{error.where}" if error.where else step.where
+        raise type(error)(error.message, where=where, hint=error.hint) from error
+
+
+def _place(s3: S3Location | None, path: str | None, base: Path) -> S3Location | Path:
+    if s3 is not None:
+        return s3
+    assert path is not None  # the contract: exactly one
+    return base / Path(path).expanduser()
+
+
+def _open_cache(mode: str, output: Store, elsewhere: S3Location | Path | None, memo: DigestMemo) -> Cache | None:
+    if mode == "Off":
+        return None
+    store = output
+    if elsewhere is not None:
+        store = open_store(elsewhere)
+        store.check(write=mode == "ReadWrite")
+    return Cache(store, mode == "ReadWrite", memo)

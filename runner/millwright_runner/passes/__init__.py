@@ -30,7 +30,7 @@ from typing import Annotated, Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from millwright_api.v1alpha1 import Target
+from millwright_api.v1alpha1 import ChatFormat, Target, TextFormat
 from millwright_runner.artifact import Artifact
 from millwright_runner.models import ModelFacts
 
@@ -47,7 +47,8 @@ DataRef = Annotated[str, StringConstraints(min_length=1, max_length=63), RefersT
 class Sequences(Protocol):
     """Token sequences of one data set, on disk: see `millwright_runner.data`."""
 
-    path: Path
+    format: TextFormat | ChatFormat
+    """How they were made: maximum length, padding."""
 
     def __len__(self) -> int: ...
 
@@ -105,6 +106,8 @@ class Context:
         stop: set when the run is asked to stop.
         tell: tells progress.
         metrics: what the pass measured, by camelCase name; goes into the report.
+        history: what it measured on the way, e.g. step, loss and learning rate; goes into report.json.
+        resumed_from: the optimizer step of the checkpoint it went on from.
     """
 
     folder: Path
@@ -116,6 +119,8 @@ class Context:
     stop: StopFlag
     tell: Tell
     metrics: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    resumed_from: int | None = None
 
 
 @dataclass(frozen=True)

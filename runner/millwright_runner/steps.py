@@ -1,0 +1,224 @@
+"""Runs one step: its folders and lock, its data, the pass, and what becomes of the result."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from millwright_api.errors import MillwrightError, NoSpaceLeft, PassFailed, Stopped
+from millwright_api.report import PassReport, Progress
+from millwright_runner.artifact import HF_ADAPTER, Artifact, FileDigest
+from millwright_runner.checkpoints import StoredCheckpoints
+from millwright_runner.data import pack
+from millwright_runner.digests import DigestMemo, digest_folder
+from millwright_runner.passes import Context, Sequences, StopFlag
+from millwright_runner.plan import Plan, Settings, StepPlan
+from millwright_runner.training.loading import release_memory
+from millwright_runner.trees import Tree, fetch_tree
+from millwright_runner.workplace import Workplace, workplace
+
+
+class Observer(Protocol):
+    """Watches a run: a live view, plain lines, JSON, or nobody."""
+
+    def planned(self, plan: Plan) -> None:
+        """Told once, before anything runs."""
+
+    def progress(self, progress: Progress) -> None:
+        """Told often, from the thread that works."""
+
+    def finished(self, report: PassReport) -> None:
+        """Told after each step, run or taken from the cache, whether it succeeded or not."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a step has made, or the cache had.
+
+    Attributes:
+        artifact: the folder.
+        files: what is in it.
+        tree: where the cache keeps it, or None.
+    """
+
+    artifact: Artifact
+    files: list[FileDigest]
+    tree: Tree | None
+
+
+@dataclass
+class Run:
+    """One run: what it was given, and what it has found out so far."""
+
+    plan: Plan
+    settings: Settings
+    observer: Observer
+    stop: StopFlag
+    memo: DigestMemo
+    reports: list[PassReport] = field(default_factory=list)
+    histories: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+
+    @property
+    def work(self) -> Path:
+        """The folder that steps work in: beside a local cache, so that results move there without a copy."""
+        store = self.plan.cache.store if self.plan.cache else self.plan.output
+        return store.local(".millwright/work") or self.settings.home / "work"
+
+    def tell(self, step: StepPlan, message: str, **numbers: Any) -> None:
+        """Tells the observer how far a step is."""
+        bound = step.step
+        self.observer.progress(
+            Progress(step_name=bound.name, step_index=bound.index, steps=len(self.plan.steps), message=message, **numbers)
+        )
+
+    def finished(self, report: PassReport) -> None:
+        """Keeps a step's report and tells the observer."""
+        self.reports.append(report)
+        self.observer.finished(report)
+
+
+def run_step(state: Run, step: StepPlan, artifact: Artifact) -> Made:
+    """Runs a step, or takes what another process has made of it in the meantime.
+
+    Raises:
+        MillwrightError: with the step's path in the manifest, when it is about one of its options.
+    """
+    state.stop.check(f"before {step.step.name}")
+    cache = state.plan.cache
+    with workplace(state.work, step.key, waiting=lambda: state.tell(step, "waiting for another process")) as place:
+        tree = cache.find(step.key) if cache is not None else None
+        if cache is not None and tree is not None:
+            folder = fetch_tree(cache.store, tree, place.scratch / "fetched", state.memo)
+            made = _made(step, artifact, folder, tree.files, tree)
+            state.finished(_report(step, "Succeeded", "Hit", 0.0, made))
+            return made
+        return _run_here(state, step, artifact, place)
+
+
+def _run_here(state: Run, step: StepPlan, artifact: Artifact, place: Workplace) -> Made:
+    cache, began = state.plan.cache, time.monotonic()
+    context = _context(state, step, place)
+    how = "Miss" if cache is not None else "Off"
+    try:
+        _call(step, artifact, context)
+    except MillwrightError as error:
+        phase = "Stopped" if isinstance(error, Stopped) else "Failed"
+        state.finished(_report(step, phase, how, time.monotonic() - began, None, context))
+        raise
+    finally:
+        if context.history:
+            state.histories[step.step.name] = context.history
+        release_memory()
+    state.tell(step, "storing")
+    files, _ = digest_folder(place.result, state.memo)
+    if not files:
+        raise PassFailed(f"{step.step.pass_.name} made nothing", where=step.step.where)
+    folder, tree = place.result, None
+    if cache is not None and cache.writes:
+        tree = cache.keep(step.key, place.result, {"pass": step.step.pass_.name, "step": step.step.name}, files)
+        local = cache.store.local(tree.prefix)
+        if local is not None:  # the result has moved there
+            folder = local
+            shutil.rmtree(place.result)
+    context.checkpoints.clear()
+    shutil.rmtree(place.scratch)
+    made = _made(step, artifact, folder, files, tree)
+    state.finished(_report(step, "Succeeded", how, time.monotonic() - began, made, context))
+    return made
+
+
+def _call(step: StepPlan, artifact: Artifact, context: Context) -> None:
+    try:
+        step.step.pass_.run(artifact, context)
+    except MillwrightError as error:
+        if error.where is not None and error.where.split(".")[0] in _options(step):
+            error.where = f"{step.step.where}.{error.where}"
+        raise
+    except KeyboardInterrupt:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpaceLeft(f"the disk is full: {error}", where=str(context.folder)) from error
+        raise _unforeseen(step, error) from error
+    except Exception as error:
+        if "No space left on device" in str(error):  # libraries in Rust and C++ say it in words only
+            raise NoSpaceLeft(f"the disk is full: {error}", where=str(context.folder)) from error
+        raise _unforeseen(step, error) from error
+
+
+def _unforeseen(step: StepPlan, error: Exception) -> PassFailed:
+    return PassFailed(f"{step.step.pass_.name} failed: {type(error).__name__}: {error}", where=step.step.where)
+
+
+def _options(step: StepPlan) -> set[str]:
+    return {info.alias or name for name, info in type(step.step.pass_).model_fields.items()}
+
+
+def _context(state: Run, step: StepPlan, place: Workplace) -> Context:
+    plan = state.plan
+    checkpoints = StoredCheckpoints(
+        plan.output, step.key, plan.job.spec.checkpoint.every_steps, place.scratch / "checkpoints", state.memo
+    )
+
+    began: dict[str, float] = {}
+
+    def tell(message: str, *, done: int | None = None, total: int | None = None, loss: float | None = None) -> None:
+        eta = None
+        if done is not None and total:
+            first = began.setdefault(message, time.monotonic())
+            start = int(began.setdefault(f"{message} from", done))
+            if done > start:
+                eta = (time.monotonic() - first) / (done - start) * (total - done)
+        state.tell(step, message, done=done, total=total, loss=loss, eta_seconds=eta)
+
+    return Context(
+        folder=place.result,
+        scratch=place.scratch,
+        target=plan.job.spec.target,
+        trust_remote_code=plan.job.spec.model.trust_remote_code,
+        data=_data(state, step, place),
+        checkpoints=checkpoints,
+        stop=state.stop,
+        tell=tell,
+    )
+
+
+def _data(state: Run, step: StepPlan, place: Workplace) -> Mapping[str, Sequences]:
+    """Tokenizes what the pass refers to: before it imports anything, so that bad rows cost seconds."""
+    packed: dict[str, Sequences] = {}
+    for name in dict.fromkeys(step.step.pass_.data_refs().values()):
+        state.tell(step, f"tokenizing {name}")
+        packed[name] = pack(
+            state.plan.data[name],
+            state.plan.model.tokenizer,
+            place.scratch / "data" / name,
+            lambda done, total: state.tell(step, "tokenizing", done=done, total=total),
+        )
+    return packed
+
+
+def _made(step: StepPlan, before: Artifact, folder: Path, files: list[FileDigest], tree: Tree | None) -> Made:
+    from millwright_runner.artifact import digest_of
+
+    base = before if step.step.pass_.produces == HF_ADAPTER else None
+    return Made(Artifact(folder, step.step.pass_.produces, digest_of(files), base), files, tree)
+
+
+def _report(step: StepPlan, phase: Any, cache: Any, seconds: float, made: Made | None, context: Context | None = None) -> PassReport:
+    return PassReport(
+        name=step.step.name,
+        pass_=step.step.pass_.name,
+        phase=phase,
+        cache=cache,
+        key=step.key,
+        digest=made.artifact.digest if made else None,
+        bytes=sum(f.size for f in made.files) if made else None,
+        seconds=round(seconds, 3),
+        resumed_from=context.resumed_from if context else None,
+        metrics=context.metrics if context else {},
+    )

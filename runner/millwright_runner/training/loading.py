@@ -1,0 +1,69 @@
+"""Loads models with torch, and leaves alone what a job does not need."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+HEAVY_OPTIONALS = ("bitsandbytes", "datasets", "pandas", "scipy", "sklearn")
+"""Distributions that transformers and peft import when they find them; together more than five seconds of start-up."""
+
+
+def hide_unneeded(needed: set[str]) -> None:
+    """Makes transformers and peft not find the optional libraries that this run has no use for.
+
+    Must come before either is imported. A None in sys.modules is Python's own way to say that a module is not to be
+    found: `find_spec` then gives None, and an import raises ModuleNotFoundError.
+    """
+    for name in HEAVY_OPTIONALS:
+        if name not in needed and name not in sys.modules:
+            sys.modules[name] = None  # type: ignore[assignment]
+
+
+def device_name() -> str:
+    """Returns the device that training uses: cuda when there is one, else cpu."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_model(folder: Path, dtype: str, trust_remote_code: bool, device: str, quantization: dict[str, Any] | None = None) -> Any:
+    """Returns the causal language model of a folder; nothing is asked of any hub.
+
+    Args:
+        folder: config.json and safetensors.
+        dtype: float32, bfloat16, float16, or auto for the type it was saved in.
+        trust_remote_code: whether code that comes with the model may run.
+        device: cpu or cuda.
+        quantization: keyword arguments of BitsAndBytesConfig, or None.
+    """
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"dtype": dtype}
+    if quantization is not None:
+        from transformers import BitsAndBytesConfig
+
+        options["quantization_config"] = BitsAndBytesConfig(**quantization)
+    if device != "cpu" or quantization is not None:
+        options["device_map"] = {"": device}
+    return AutoModelForCausalLM.from_pretrained(
+        str(folder), trust_remote_code=trust_remote_code, local_files_only=True, **options
+    )
+
+
+def release_memory() -> None:
+    """Gives memory back to the system between two passes: what torch freed stays with the C library otherwise."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if os.name == "posix":
+        import ctypes
+        import ctypes.util
+
+        trim = getattr(ctypes.CDLL(ctypes.util.find_library("c")), "malloc_trim", None)
+        if trim is not None:  # glibc only
+            trim(0)
