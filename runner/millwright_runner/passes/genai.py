@@ -96,7 +96,10 @@ class Genai(Pass):
     def run(self, artifact: Artifact, context: Context) -> None:
         """Builds; the folder then holds model.onnx, model.onnx.data, genai_config.json and the tokenizer."""
         context.tell("loading the builder")
-        from onnxruntime_genai.models import builder
+        from millwright_runner.training.loading import heavy_imports
+
+        with heavy_imports():
+            from onnxruntime_genai.models import builder
 
         output, cache = str(context.folder), str(context.scratch / "builder")
         arguments = ("", str(artifact.folder), output, self.precision, BUILDER_PROVIDERS[context.target.execution_provider], cache)

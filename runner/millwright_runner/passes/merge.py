@@ -31,10 +31,11 @@ class Merge(Pass):
 
     def run(self, artifact: Artifact, context: Context) -> None:
         """Merges; the folder then holds the model with its base's tokenizer."""
-        import peft
-        import torch
+        from millwright_runner.training.loading import heavy_imports, load_model
 
-        from millwright_runner.training.loading import load_model
+        with heavy_imports():
+            import peft
+            import torch
 
         base = artifact.base
         if base is None:

@@ -26,11 +26,15 @@ def train_adapter(options: Lora, artifact: Artifact, context: Context) -> None:
         Stopped: a stop was asked for; a checkpoint is saved.
     """
     context.tell("loading libraries")
-    import torch
-    import transformers
+    from millwright_runner.training.loading import device_name, heavy_imports
 
-    from millwright_runner.training.loading import device_name
+    with heavy_imports():
+        import peft  # noqa: F401
+        import torch
+        import transformers
+        from transformers import AutoModelForCausalLM, Trainer  # noqa: F401
 
+    context.stop.check("before training began; there is no checkpoint yet")
     device = device_name()
     if options.training.dtype == "float16" and device == "cpu":
         raise InvalidManifest("float16 trains on CUDA only", where="training.dtype", hint="here: float32 or bfloat16")
@@ -155,7 +159,7 @@ def trainer_arguments(options: Lora, context: Context, output: Path, micro: int,
         "adam_beta1": training.adam_beta1,
         "adam_beta2": training.adam_beta2,
         "adam_epsilon": training.adam_epsilon,
-        "gradient_checkpointing": training.gradient_checkpointing,
+        "activation_checkpointing": training.gradient_checkpointing,
         "bf16": training.dtype == "bfloat16",
         "fp16": training.dtype == "float16" and device == "cuda",
         "use_cpu": device == "cpu",
