@@ -50,8 +50,13 @@ class Blob:
     etag: str
 
 
-class Conflict(Exception):
+class Conflict(Exception):  # noqa: N818 - an answer to be handled, never shown to a person
     """A conditional write found something else in its place than it was told."""
+
+
+def is_safe_key(key: str) -> bool:
+    """Whether a key stays inside its store: relative, without empty parts, `.` and `..`."""
+    return "\0" not in key and all(part not in {"", ".", ".."} for part in key.split("/"))
 
 
 class Store(Protocol):
