@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,11 @@ class ModelFacts:
     tensors: Mapping[str, tuple[int, ...]]
     bytes: int
     files: int
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the weights are."""
+        return sum(math.prod(shape) for shape in self.tensors.values())
 
     @property
     def model_type(self) -> str:
@@ -66,3 +72,10 @@ def find_model(model: Model, base: Path, home: Path) -> FoundModel:
         AccessDenied, StoreUnreachable: the place did not let us look.
     """
     raise NotImplementedError
+
+
+def linear_modules(facts: ModelFacts) -> list[str]:
+    """Returns the names of the modules that adapters can sit on: those of two-dimensional weights, but for the
+    embeddings and the head (as peft's all-linear has it)."""
+    names = (name.removesuffix(".weight") for name, shape in facts.tensors.items() if name.endswith(".weight") and len(shape) == 2)
+    return [name for name in names if not name.rpartition(".")[2].startswith(("embed", "lm_head", "wte", "wpe", "word_emb"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 from millwright_api.errors import MillwrightError
@@ -34,6 +35,8 @@ def run(plan: Plan, settings: Settings, observer: Observer, stop: StopFlag) -> R
         report = record.failed_report(error, state.reports, plan, time.monotonic() - started)
         record.leave(report, state.histories, plan, settings, published=False)
         raise
+    finally:
+        shutil.rmtree(state.private, ignore_errors=True)
     report = record.succeeded_report(artifact, state.reports, plan, time.monotonic() - started)
     record.leave(report, state.histories, plan, settings, published=True)
     return report
@@ -80,10 +83,9 @@ def _from_cache(state: Run) -> Made | None:
         return None
     last = plan.steps[start - 1]
     tree = plan.results.trees[start - 1]
-    if start == len(plan.steps):  # nothing left but to publish it: from store to store when both are one
-        same_store = plan.cache is not None and plan.cache.store is plan.output
-        folder = None if same_store else fetch_tree(plan.cache.store, tree, state.work / last.key / "fetched", state.memo)  # type: ignore[union-attr]
-        return Made(Artifact(folder or state.work, last.step.pass_.produces, digest_of(tree.files)), tree.files, tree)
+    assert plan.cache is not None  # where there are trees there is a cache
+    if start == len(plan.steps) and plan.cache.store is plan.output:  # it is published from store to store
+        return Made(Artifact(state.private, last.step.pass_.produces, digest_of(tree.files)), tree.files, tree)
     return Made(_artifact(state, start - 1), tree.files, tree)
 
 
@@ -91,7 +93,7 @@ def _artifact(state: Run, index: int) -> Artifact:
     step, cache = state.plan.steps[index], state.plan.cache
     assert cache is not None  # where there are trees there is a cache
     tree = state.plan.results.trees[index]
-    folder = fetch_tree(cache.store, tree, state.work / step.key / "fetched", state.memo)
+    folder = fetch_tree(cache.store, tree, state.private / step.key, state.memo)
     base = None
     if step.step.pass_.produces == HF_ADAPTER:
         base = state.plan.model.fetch() if index == 0 else _artifact(state, index - 1)
@@ -119,8 +121,6 @@ def _publish(state: Run, made: Made) -> ArtifactReport:
         cached=made.tree if plan.cache is not None and plan.cache.store is plan.output else None,
         replace=plan.job.spec.output.replace,
     )
-    for step in plan.steps:
-        workplace.clear(state.work, step.key)
     return _described(plan, published)
 
 

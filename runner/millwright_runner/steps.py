@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import shutil
+import functools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from millwright_api.errors import MillwrightError, NoSpaceLeft, PassFailed, Stopped
 from millwright_api.report import PassReport, Progress
-from millwright_runner.artifact import HF_ADAPTER, Artifact, FileDigest
+from millwright_runner.artifact import HF_ADAPTER, Artifact, FileDigest, digest_of
 from millwright_runner.checkpoints import StoredCheckpoints
 from millwright_runner.data import pack
 from millwright_runner.digests import DigestMemo, digest_folder
@@ -20,7 +20,7 @@ from millwright_runner.passes import Context, Sequences, StopFlag
 from millwright_runner.plan import Plan, Settings, StepPlan
 from millwright_runner.training.loading import release_memory
 from millwright_runner.trees import Tree, fetch_tree
-from millwright_runner.workplace import Workplace, workplace
+from millwright_runner.workplace import Workplace, private_folder, workplace
 
 
 class Observer(Protocol):
@@ -69,6 +69,11 @@ class Run:
         store = self.plan.cache.store if self.plan.cache else self.plan.output
         return store.local(".millwright/work") or self.settings.home / "work"
 
+    @functools.cached_property
+    def private(self) -> Path:
+        """A folder of this process, for results that lie in no local cache; removed with the run."""
+        return private_folder(self.work)
+
     def tell(self, step: StepPlan, message: str, **numbers: Any) -> None:
         """Tells the observer how far a step is."""
         bound = step.step
@@ -93,7 +98,7 @@ def run_step(state: Run, step: StepPlan, artifact: Artifact) -> Made:
     with workplace(state.work, step.key, waiting=lambda: state.tell(step, "waiting for another process")) as place:
         tree = cache.find(step.key) if cache is not None else None
         if cache is not None and tree is not None:
-            folder = fetch_tree(cache.store, tree, place.scratch / "fetched", state.memo)
+            folder = fetch_tree(cache.store, tree, state.private / step.key, state.memo)
             made = _made(step, artifact, folder, tree.files, tree)
             state.finished(_report(step, "Succeeded", "Hit", 0.0, made))
             return made
@@ -118,18 +123,24 @@ def _run_here(state: Run, step: StepPlan, artifact: Artifact, place: Workplace) 
     files, _ = digest_folder(place.result, state.memo)
     if not files:
         raise PassFailed(f"{step.step.pass_.name} made nothing", where=step.step.where)
-    folder, tree = place.result, None
-    if cache is not None and cache.writes:
-        tree = cache.keep(step.key, place.result, {"pass": step.step.pass_.name, "step": step.step.name}, files)
-        local = cache.store.local(tree.prefix)
-        if local is not None:  # the result has moved there
-            folder = local
-            shutil.rmtree(place.result)
+    folder, tree = _keep(state, step, place, files)
     context.checkpoints.clear()
-    shutil.rmtree(place.scratch)
     made = _made(step, artifact, folder, files, tree)
     state.finished(_report(step, "Succeeded", how, time.monotonic() - began, made, context))
     return made
+
+
+def _keep(state: Run, step: StepPlan, place: Workplace, files: list[FileDigest]) -> tuple[Path, Tree | None]:
+    """Puts a result where it stays when the step's folders go: into the cache, and else with this process."""
+    cache, tree = state.plan.cache, None
+    if cache is not None and cache.writes:
+        tree = cache.keep(step.key, place.result, {"pass": step.step.pass_.name, "step": step.step.name}, files)
+        local = cache.store.local(tree.prefix)
+        if local is not None:
+            return local, tree
+    folder = state.private / step.key
+    place.result.rename(folder)
+    return folder, tree
 
 
 def _call(step: StepPlan, artifact: Artifact, context: Context) -> None:
@@ -138,8 +149,6 @@ def _call(step: StepPlan, artifact: Artifact, context: Context) -> None:
     except MillwrightError as error:
         if error.where is not None and error.where.split(".")[0] in _options(step):
             error.where = f"{step.step.where}.{error.where}"
-        raise
-    except KeyboardInterrupt:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -203,8 +212,6 @@ def _data(state: Run, step: StepPlan, place: Workplace) -> Mapping[str, Sequence
 
 
 def _made(step: StepPlan, before: Artifact, folder: Path, files: list[FileDigest], tree: Tree | None) -> Made:
-    from millwright_runner.artifact import digest_of
-
     base = before if step.step.pass_.produces == HF_ADAPTER else None
     return Made(Artifact(folder, step.step.pass_.produces, digest_of(files), base), files, tree)
 

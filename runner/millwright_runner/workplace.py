@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ class Workplace:
 
     Attributes:
         result: empty at the start; the pass fills it.
-        scratch: kept when the step is stopped or killed, so that it need not begin anew; removed after success.
+        scratch: kept when the step is stopped or killed, so that it need not begin anew.
     """
 
     result: Path
@@ -29,7 +30,8 @@ class Workplace:
 def workplace(root: Path, key: str, waiting: Callable[[], None]) -> Iterator[Workplace]:
     """Locks a key's folder for this process and clears what a killed one left half-made.
 
-    The lock goes with the process, however it ends: nothing has to be tidied up after a kill.
+    The lock goes with the process, however it ends: nothing has to be tidied up after a kill. The folders go when the
+    block ends; when it raises, the scratch folder stays for the next try.
 
     Args:
         root: the folder that all keys' folders lie in.
@@ -37,23 +39,58 @@ def workplace(root: Path, key: str, waiting: Callable[[], None]) -> Iterator[Wor
         waiting: called once when another process has the lock.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with (root / f"{key}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock_file = root / f"{key}.lock"
+    with _locked(lock_file, waiting):
         place = Workplace(root / key / "result", root / key / "scratch")
         shutil.rmtree(place.result, ignore_errors=True)
         place.result.mkdir(parents=True)
         place.scratch.mkdir(parents=True, exist_ok=True)
         yield place
+        shutil.rmtree(root / key)
+        lock_file.unlink()
 
 
-def clear(root: Path, key: str) -> None:
-    """Removes a key's folders; to be called by the process that has its lock."""
-    shutil.rmtree(root / key, ignore_errors=True)
-    (root / f"{key}.lock").unlink(missing_ok=True)
+@contextlib.contextmanager
+def _locked(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    told = False
+    while True:
+        with file.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not told:
+                    waiting()
+                    told = True
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            # The one who had it may have removed the file: a lock on what has no name keeps nobody out.
+            if file.exists() and os.path.samestat(os.fstat(lock.fileno()), file.stat()):
+                yield
+                return
+
+
+def private_folder(root: Path) -> Path:
+    """Returns an empty folder for this process alone, and removes those of processes that are gone.
+
+    For results that later steps read after the lock on their key is free again.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    for other in root.glob("process-*"):
+        if not _is_alive(int(other.name.removeprefix("process-"))):
+            shutil.rmtree(other, ignore_errors=True)
+    own = root / f"process-{os.getpid()}"
+    shutil.rmtree(own, ignore_errors=True)
+    own.mkdir()
+    return own
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, and there
+        return True
+    return True
 
 
 def check_space(root: Path, needed: int) -> None:
