@@ -1,0 +1,158 @@
+"""A store in an S3 bucket: any server that speaks S3, with boto3's standard chain of credentials."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from millwright_api.errors import AccessDenied, Damaged, StoreUnavailable
+from millwright_api.v1alpha1 import S3Location
+from millwright_runner.stores import Blob, Conflict, Entry, Stat, is_safe_key
+from millwright_runner.stores.s3_copy import copy_object
+from millwright_runner.stores.s3_download import Download
+from millwright_runner.stores.s3_line import DENIED, Absent, Line, Patience, Taken
+from millwright_runner.stores.s3_upload import Upload
+
+PART_SIZE = 8 * 1024 * 1024
+"""Bytes of a part, up and down; four are under way at once. S3 wants at least 5 MiB."""
+
+COPY_WHOLE_UP_TO = 1024**3
+"""Bytes up to which the server copies in one call; S3 refuses above 5 GB, and long before that a call outlasts timeouts."""
+
+DELETED_AT_ONCE = 1000
+"""S3's limit for one call."""
+
+
+class S3Store:
+    """Satisfies `stores.Store` with a bucket.
+
+    Args:
+        location: bucket and prefix, and where the server is.
+        patience: how long a server that had answered is waited for.
+        part_size: bytes of a part.
+        copy_whole_up_to: bytes up to which the server copies in one call.
+
+    Raises:
+        AccessDenied: the profile that is named does not exist.
+        StoreUnreachable: the endpoint is no URL.
+    """
+
+    def __init__(
+        self,
+        location: S3Location,
+        *,
+        patience: Patience | None = None,
+        part_size: int = PART_SIZE,
+        copy_whole_up_to: int = COPY_WHOLE_UP_TO,
+    ) -> None:
+        self._line = Line(location, patience or Patience())
+        self._part_size, self._copy_whole_up_to = part_size, copy_whole_up_to
+        self.uri = self._line.uri
+
+    def check(self, *, write: bool) -> None:
+        """See `Store.check`. Writing is asked about by a multipart upload that is begun and dropped: it leaves nothing."""
+        self._line.call("list_objects_v2", Prefix=self._line.prefix, MaxKeys=1)
+        if write:
+            key = f"{self._line.prefix}.mw-check"
+            begun = self._line.call("create_multipart_upload", Key=key)
+            try:
+                self._line.call("abort_multipart_upload", Key=key, UploadId=begun["UploadId"])
+            except Absent:
+                return  # an abort whose first answer was lost
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """See `Store.list`."""
+        arguments: dict[str, Any] = {"Prefix": self._line.prefix + prefix}
+        while True:
+            page = self._line.call("list_objects_v2", **arguments)
+            for found in page.get("Contents", []):
+                if not found["Key"].endswith("/"):  # consoles make empty keys to show folders
+                    yield Entry(found["Key"].removeprefix(self._line.prefix), found["Size"])
+            if not page.get("IsTruncated"):
+                return
+            arguments["ContinuationToken"] = page["NextContinuationToken"]
+
+    def stat(self, key: str) -> Stat | None:
+        """See `Store.stat`."""
+        try:
+            head = self._line.call("head_object", Key=self._key(key))
+        except Absent:
+            return None
+        return Stat(head["ContentLength"], head["ETag"].strip('"'), head.get("Metadata", {}).get("sha256"))
+
+    def read(self, key: str, *, first: int | None = None) -> Blob | None:
+        """See `Store.read`."""
+        known = self.stat(key) if first is not None else None
+        if first is not None and (known is None or known.size == 0 or first == 0):
+            return None if known is None else Blob(b"", known.etag)  # S3 has no range of nothing
+        arguments: dict[str, Any] = {"Key": self._key(key)}
+        if first is not None:
+            arguments["Range"] = f"bytes=0-{first - 1}"
+
+        def attempt() -> Blob:
+            answer = self._line.ask("get_object", **arguments)
+            return Blob(answer["Body"].read(), answer["ETag"].strip('"'))
+
+        try:
+            return self._line.patiently(attempt)
+        except Absent:
+            return None
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+        """See `Store.write`."""
+        digest = hashlib.sha256(data)
+        condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": f'"{if_match}"'} if if_match is not None else {}
+        try:
+            self._line.call(
+                "put_object", Key=self._key(key), Body=data, Metadata={"sha256": digest.hexdigest()},
+                ChecksumSHA256=base64.b64encode(digest.digest()).decode(), **condition,
+            )  # fmt: skip
+        except (Absent, Taken) as error:
+            lost_answer = isinstance(error, Taken) and error.retried
+            if lost_answer and (there := self.read(key)) is not None and there.data == data:
+                return  # ours: it arrived, and only the answer did not
+            raise Conflict(key) from error
+
+    def put(self, key: str, file: Path, sha256: str, on_bytes: Callable[[int], None] | None = None) -> None:
+        """See `Store.put`."""
+        Upload(self._line, self._key(key), file, sha256, self._part_size, on_bytes or _tell_nobody).run()
+
+    def get(self, key: str, file: Path, sha256: str | None, on_bytes: Callable[[int], None] | None = None) -> str:
+        """See `Store.get`."""
+        stat = self.stat(key)
+        if stat is None:
+            raise Damaged("it is not there, or no longer", where=self.uri + key)
+        expected, tell = sha256 or stat.sha256, on_bytes or _tell_nobody
+        return Download(self._line, self._key(key), stat, file, expected, self._part_size, tell).run()
+
+    def copy(self, source: str, key: str) -> None:
+        """See `Store.copy`."""
+        copy_object(self._line, self._key(source), self._key(key), self._copy_whole_up_to)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See `Store.delete`."""
+        remaining = iter(keys)
+        while batch := [{"Key": self._key(key)} for key in islice(remaining, DELETED_AT_ONCE)]:
+            answer = self._line.call("delete_objects", Delete={"Objects": batch, "Quiet": True})
+            for refused in answer.get("Errors", []):
+                code, where = refused.get("Code"), f"s3://{self._line.bucket}/{refused.get('Key')}"
+                if code != "NoSuchKey":
+                    kind = AccessDenied if code in DENIED else StoreUnavailable
+                    raise kind(f"it cannot be removed ({code}: {refused.get('Message', '')})", where=where)
+
+    def local(self, key: str) -> Path | None:
+        """See `Store.local`: None, it lies elsewhere."""
+        return None
+
+    def _key(self, key: str) -> str:
+        if not is_safe_key(key):
+            raise AccessDenied(f"{key!r} leads out of the store or names no file", where=self.uri)
+        return self._line.prefix + key
+
+
+def _tell_nobody(moved: int) -> None:
+    """Takes the place of an `on_bytes` that was not given."""

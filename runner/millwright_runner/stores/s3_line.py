@@ -1,0 +1,246 @@
+"""A line to one S3 bucket: calls that wait for a server that is away, and errors that a person can act on."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore import exceptions as boto
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from millwright_api.errors import (
+    AccessDenied,
+    MillwrightError,
+    NoSpaceLeft,
+    StoreNotFound,
+    StoreUnavailable,
+    StoreUnreachable,
+    UserError,
+    suggest,
+)
+from millwright_api.v1alpha1 import S3Location
+
+T = TypeVar("T")
+
+CONNECT_SECONDS, READ_SECONDS = 3, 60
+"""How long a connection may take, and how long a server may be silent; the first decides how fast a typo shows."""
+
+AWAY = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, ResponseParserError)
+"""No answer, half an answer, or none that is S3's."""
+
+NO_LOGIN = (
+    boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.TokenRetrievalError,
+    boto.SSOError, boto.ProfileNotFound, boto.ConfigParseError, boto.ConfigNotFound,
+)
+
+DENIED = {
+    "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken",
+    "InvalidToken", "TokenRefreshRequired", "RequestTimeTooSkewed", "NotSignedUp", "AuthorizationHeaderMalformed",
+}
+ABSENT = {"NoSuchKey", "NoSuchUpload", "InvalidPart", "404", "NotFound"}
+TAKEN = {"PreconditionFailed", "412"}
+FULL = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull", "507"}
+RETRIED = {
+    "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestTimeout", "RequestTimeoutException",
+    "InternalError", "ServiceUnavailable", "ConditionalRequestConflict", "OperationAborted",
+    "BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody",  # bytes torn on the way
+}  # fmt: skip
+
+SOURCES = {
+    "env": "the environment (AWS_ACCESS_KEY_ID)",
+    "shared-credentials-file": "the file of shared credentials",
+    "config-file": "the AWS configuration file",
+    "assume-role": "an assumed role",
+    "assume-role-with-web-identity": "a web identity (service account)",
+    "container-role": "the container's role",
+    "iam-role": "the machine's role",
+}
+"""botocore's names of where credentials came from, in a person's words."""
+
+
+class Absent(Exception):  # noqa: N818 - an answer to be handled, never shown to a person
+    """The server has no such key, upload or part."""
+
+
+class Taken(Exception):  # noqa: N818 - likewise
+    """A condition did not hold.
+
+    Attributes:
+        retried: an earlier attempt may have been carried out although its answer was lost.
+    """
+
+    def __init__(self, retried: bool) -> None:
+        super().__init__(retried)
+        self.retried = retried
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server that had answered is waited for.
+
+    Attributes:
+        seconds: in all, from the first failure of a call.
+        first_pause, longest_pause: seconds between attempts, doubling from one to the other, with jitter.
+    """
+
+    seconds: float = 60.0
+    first_pause: float = 0.25
+    longest_pause: float = 5.0
+
+
+class Line:
+    """Calls to one bucket.
+
+    Args:
+        location: the bucket, and where its server is.
+        patience: how long a server that had answered is waited for.
+
+    Attributes:
+        bucket: its name.
+        prefix: what all keys of the location start with; empty, or ending in a slash.
+        uri: `s3://bucket/prefix`.
+    """
+
+    def __init__(self, location: S3Location, patience: Patience) -> None:
+        self.bucket, _, key = location.uri.removeprefix("s3://").partition("/")
+        key = key.strip("/")
+        self.prefix = f"{key}/" if key else ""
+        self.uri = f"s3://{self.bucket}/{self.prefix}"
+        self._patience, self._answered = patience, False
+        try:
+            self._session = botocore.session.get_session()
+            self._client = _client(self._session, location)
+        except NO_LOGIN as error:
+            raise AccessDenied(str(error), where=self.uri) from error
+        except ValueError as error:  # "Invalid endpoint"
+            raise StoreUnreachable("the endpoint is no URL of a server", where=self.uri, hint="such as https://host:port") from error
+        self.endpoint = _without_login(self._client.meta.endpoint_url)
+
+    def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Does one of boto3's operations on the bucket, patiently.
+
+        Raises:
+            Absent, Taken: an answer, for the caller to handle.
+            MillwrightError: as in `stores.Store`.
+        """
+        return self.patiently(lambda: self.ask(operation, **arguments))
+
+    def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Does an operation once; for attempts that also read the answer's body. Raises what boto3 raises."""
+        answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self.bucket, **arguments)
+        return answer
+
+    def patiently(self, attempt: Callable[[], T]) -> T:
+        """Repeats an attempt while the server is away or overloaded; see `call` for what is raised."""
+        give_up, pause, tries = 0.0, self._patience.first_pause, 0
+        while True:
+            try:
+                result = attempt()
+            except (boto.ClientError, boto.BotoCoreError) as error:
+                tries += 1
+                self._raise_if_final(error, tries)
+                give_up = give_up or time.monotonic() + self._patience.seconds
+                if time.monotonic() + pause > give_up:
+                    raise self._away(error) from error
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, self._patience.longest_pause)
+            else:
+                self._answered = True
+                return result
+
+    def similar_buckets(self) -> str | None:
+        """Returns a suggestion from the buckets these credentials may see, or None when they may not."""
+        try:
+            names = [bucket["Name"] for bucket in self._client.list_buckets().get("Buckets", [])]
+        except (boto.ClientError, boto.BotoCoreError):
+            return None
+        return suggest(self.bucket, names)
+
+    def _raise_if_final(self, error: Exception, tries: int) -> None:
+        """Raises what an error means, unless another attempt may help."""
+        if isinstance(error, boto.ClientError):
+            self._answered = True
+            self._raise_refusal(error, tries)
+        elif isinstance(error, NO_LOGIN):
+            hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role"
+            raise AccessDenied(f"no usable credentials: {error}", where=self.uri, hint=hint) from error
+        elif not isinstance(error, AWAY):
+            raise UserError(f"cannot be asked: {error}", where=self.uri) from error
+        elif not self._answered:
+            hint = "is the endpoint right? (output's `endpoint`, else AWS_ENDPOINT_URL, else AWS)"
+            raise StoreUnreachable(f"no answer from {self.endpoint}: {_root_cause(error)}", where=self.uri, hint=hint) from error
+
+    def _raise_refusal(self, error: Any, tries: int) -> None:
+        answer = error.response.get("ResponseMetadata", {})
+        status, code = answer.get("HTTPStatusCode", 0), str(error.response.get("Error", {}).get("Code", ""))
+        text = f"{code}: {error.response.get('Error', {}).get('Message', '')}".rstrip(": ")
+        if code in TAKEN:
+            raise Taken(tries > 1 or answer.get("RetryAttempts", 0) > 0) from error
+        if code == "NoSuchBucket":
+            raise StoreNotFound(f"no bucket {self.bucket!r} at {self.endpoint}", where=self.uri, hint=self.similar_buckets()) from error
+        if code in ABSENT:
+            raise Absent(text) from error
+        if code in FULL or status == 507:
+            raise NoSpaceLeft(f"the store is full ({text})", where=self.uri) from error
+        if code in DENIED or status in {401, 403}:
+            raise AccessDenied(f"{self.endpoint} refuses ({text})", where=self.uri, hint=self._login()) from error
+        if status == 501 or (code not in RETRIED and status < 500 and status != 429):
+            raise UserError(f"{self.endpoint} refuses ({text})", where=self.uri) from error
+
+    def _away(self, error: Exception) -> MillwrightError:
+        text = str(error.response["Error"].get("Code")) if isinstance(error, boto.ClientError) else _root_cause(error)
+        return StoreUnavailable(
+            f"{self.endpoint} had answered and stopped, for {self._patience.seconds:.0f} s of retries: {text}",
+            where=self.uri, hint="the same command goes on from here",
+        )
+
+    def _login(self) -> str:
+        """Says where the credentials came from; never what they are."""
+        found = self._session.get_credentials()
+        return f"the credentials come from {SOURCES.get(found.method, found.method)}" if found else "there are no credentials"
+
+
+def _client(session: Any, location: S3Location) -> Any:
+    """Makes boto3's client; a server of one's own is asked by path, as its name has no subdomains for buckets."""
+    configured = session.get_scoped_config()
+    endpoint = (
+        location.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        or configured.get("endpoint_url")
+    )  # fmt: skip
+    style = configured.get("s3", {}) if isinstance(configured.get("s3"), dict) else {}
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        tcp_keepalive=True,
+        max_pool_connections=16,
+        retries={"mode": "standard", "total_max_attempts": 2},  # the long patience is ours
+        request_checksum_calculation="when_required",  # sha256 is sent with every file
+        response_checksum_validation="when_required",
+        s3={"addressing_style": style.get("addressing_style", "path" if endpoint else "auto")},
+    )
+    region = location.region or session.get_config_variable("region") or "us-east-1"
+    return boto3.Session(botocore_session=session).client("s3", endpoint_url=location.endpoint, region_name=region, config=config)
+
+
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _root_cause(error: BaseException) -> str:
+    """Returns the system's own words for why a connection failed: they say more than the layers around them."""
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        seen.append(current)
+        current = current.__cause__ or current.__context__ or getattr(current, "kwargs", {}).get("error")
+    words = [e.strerror for e in seen if isinstance(e, OSError) and isinstance(e.strerror, str)]
+    return words[-1] if words else type(error).__name__.removesuffix("Error")

@@ -1,0 +1,50 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from millwright_api.v1alpha1 import S3Location
+from tests.s3server import S3Server
+
+
+@dataclass(frozen=True)
+class S3Bucket:
+    """A fresh bucket on the session's S3 server, whose credentials and endpoint are in the environment."""
+
+    server: S3Server
+    name: str
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.name}/"
+
+    @property
+    def folder(self) -> Path:
+        """Where the server keeps the bucket's files: for tests that damage them."""
+        return self.server.folder / "data" / self.name
+
+    def location(self, key: str = "") -> S3Location:
+        return S3Location(uri=f"s3://{self.name}/{key}")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server on loopback, started once."""
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
+    """A fresh bucket; endpoint and credentials are in the environment of this test."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return S3Bucket(s3_server, s3_server.bucket(f"b-{uuid.uuid4().hex[:12]}"))
