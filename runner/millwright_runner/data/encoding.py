@@ -1,0 +1,132 @@
+"""Rows to tokens, in batches: one is tokenized on all cores while Python makes the texts of the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from millwright_api.errors import InvalidData
+from millwright_api.v1alpha1 import Data
+from millwright_runner.data.text import Rendered, TextRenderer
+from millwright_runner.data.tokens import Tokens
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+BATCH_CHARACTERS, BATCH_ROWS = 1 << 19, 4096
+"""A batch is full at either: enough work for all cores, and a few megabytes of encodings."""
+
+Render = Callable[[dict[str, Any], str], Rendered]
+
+
+class Row(NamedTuple):
+    """A row as tokens.
+
+    Attributes:
+        ids: token ids.
+        trained: one byte a token, 1 where training counts it; None: all count.
+        ended: whether its text ends in the end-of-text token already.
+    """
+
+    ids: list[int]
+    trained: bytearray | None
+    ended: bool
+
+
+def renderer(data: Data, tokens: Tokens) -> Render:
+    """Returns what makes texts of rows, by the entry's format.
+
+    Raises:
+        InvalidData: it is chat, and the tokenizer has no chat template.
+    """
+    if data.text is not None:
+        return TextRenderer(data.text, f"spec.data[{data.name}].text")
+    from millwright_runner.data.chat import ChatRenderer  # imports jinja2
+
+    assert data.chat is not None  # the manifest has exactly one of the two
+    return ChatRenderer(data.chat, tokens)
+
+
+def tokenize(rows: Iterable[tuple[str, dict[str, Any]]], data: Data, tokens: Tokens) -> Iterator[list[Row]]:
+    """Yields all rows as tokens, a batch at a time.
+
+    Args:
+        rows: each row's place as a message names it, and the row.
+        data: the manifest's entry.
+        tokens: the tokenizer.
+
+    Raises:
+        InvalidData: a row that does not fit its format, with its place.
+    """
+    render = renderer(data, tokens)
+    with ThreadPoolExecutor(1) as pool:
+        waiting: Future[list[Encoding]] | None = None
+        batch: list[Rendered] = []
+        for places, next_batch in _batches(rows, render):
+            future = pool.submit(_encode, tokens, data, places, next_batch)
+            if waiting is not None:
+                yield _rows(batch, waiting.result(), data, tokens)
+            waiting, batch = future, next_batch
+        if waiting is not None:
+            yield _rows(batch, waiting.result(), data, tokens)
+
+
+def _batches(rows: Iterable[tuple[str, dict[str, Any]]], render: Render) -> Iterator[tuple[list[str], list[Rendered]]]:
+    places: list[str] = []
+    batch: list[Rendered] = []
+    characters = 0
+    for place, row in rows:
+        rendered = render(row, place)
+        places.append(place)
+        batch.append(rendered)
+        characters += len(rendered.text)
+        if characters >= BATCH_CHARACTERS or len(batch) == BATCH_ROWS:
+            yield places, batch
+            places, batch, characters = [], [], 0
+    if batch:
+        yield places, batch
+
+
+def _encode(tokens: Tokens, data: Data, places: list[str], batch: list[Rendered]) -> list[Encoding]:
+    texts = [rendered.text for rendered in batch]
+    try:
+        # A chat template writes all special tokens itself.
+        return tokens.encode(texts, special=data.chat is None, places=data.format.loss_on == "answer")
+    except (TypeError, UnicodeError):
+        for place, text in zip(places, texts, strict=True):
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise InvalidData(f"{text[error.start]!r} is half a character and no text", where=place) from error
+        raise
+
+
+def _rows(batch: list[Rendered], encodings: list[Encoding], data: Data, tokens: Tokens) -> list[Row]:
+    ending = tokens.special.get("eos_token") if data.chat else None
+    rows: list[Row] = []
+    for rendered, encoding in zip(batch, encodings, strict=True):
+        ids = encoding.ids
+        ended = ids[-1:] == [tokens.end] or (ending is not None and rendered.text.rstrip().endswith(ending))
+        trained = None
+        if rendered.spans is not None:
+            trained = _trained(encoding, rendered.spans, len(ids))
+            if ended and data.text:  # the tokenizer put it there, where no character is
+                trained[-1] = 1
+        rows.append(Row(ids, trained, ended))
+    return rows
+
+
+def _trained(encoding: Encoding, spans: list[tuple[int, int]], length: int) -> bytearray:
+    """Marks the tokens that hold a character of a span; one that reaches beyond a span's end into what follows is out.
+
+    A token that begins before a span is in: the model has to write it to write the span.
+    """
+    trained = bytearray(length)
+    for start, end in spans:
+        # White space between two tokens belongs to none.
+        token = next((token for at in range(start, end) if (token := encoding.char_to_token(at)) is not None), length)
+        while token < length and (place := encoding.token_to_chars(token)) and place[0] < end and place[1] <= end:
+            trained[token] = 1
+            token += 1
+    return trained
