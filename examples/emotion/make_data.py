@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 TONES = ("sad", "joy", "fear", "surprise")
 TRAIN, HOLDOUT = 480, 120
-ASIDES, MISSPELT = 0.25, 0.15
+ASIDES, MISSPELT = 0.15, 0.1
 """Shares of phrases that have an aside of another tone, and that have one word misspelt."""
 
 WHO = (
@@ -118,7 +118,7 @@ def unlabelled(seed: int) -> Iterator[str]:
     rng = random.Random(seed)
     every = [cue for tone in TONES for part in cues(tone) for cue in part]
     while True:
-        yield phrase(rng.choice(every), rng)
+        yield phrase(rng.choice(every), rng, noisy=False)
 
 
 def make(folder: Path, seed: int = 7) -> None:

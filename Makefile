@@ -1,0 +1,42 @@
+# make lists what there is. Everything sets itself up first; the second time that takes no time.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON_HERE := .venv/bin/python
+WORKERS ?= 2
+
+help: ## lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## makes .venv with everything in it
+	@tools/setup.sh
+	@$(PYTHON_HERE) -m compileall -q api runner
+
+demo: setup ## makes a small Phi-3, tunes it, compresses it to int4 and classifies with it: about three minutes
+	@examples/emotion/demo.sh
+
+test: check s3server ## everything that CI runs: check, then all tests
+	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile
+
+test-fast: setup ## the tests that need no torch
+	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile tests/unit
+
+check: setup ## ruff, mypy, import contracts; generated files are up to date
+	@$(PYTHON_HERE) -m ruff check api runner tests bench examples
+	@$(PYTHON_HERE) -m mypy
+	@.venv/bin/lint-imports --no-logo
+	@$(PYTHON_HERE) tools/generate.py --check
+
+docs: setup ## writes what is generated: docs/passes.md
+	@$(PYTHON_HERE) tools/generate.py
+
+bench-olive: setup ## the same jobs through Microsoft Olive and through Millwright: ratios
+	@$(PYTHON_HERE) bench/olive/bench.py
+
+s3server: setup
+	@tools/s3server.sh
+
+clean: ## removes what was made, but not .venv and .tools
+	@rm -rf build dist examples/emotion/build examples/emotion/out bench/build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	@find api runner tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help setup demo test test-fast check docs bench-olive s3server clean

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Makes .venv with all that Millwright and its tests need, as requirements.lock has it. Does nothing when it is there.
+#
+# Needs Python 3.11 or newer and a package registry. uv is used where it is installed, and fetched into .tools/ where it
+# is not. Environment: PYTHON, the interpreter to use.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { echo "setup: $*"; }
+die() { echo "setup: $*" >&2; exit 2; }
+
+stamp=$(cat pyproject.toml requirements.lock | cksum)
+[[ -f .venv/.millwright && $(<.venv/.millwright) == "$stamp" ]] && exit 0
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-python3.11 python3.12 python3.13 python3}; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
+as_root() {  # Debian's Python comes without venv and pip; only root can add them
+  [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || die "$1 is missing; install it (on Debian: apt-get install $2)"
+  say "installing $2 with apt-get"
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $2 >/dev/null
+}
+
+find_uv() {
+  if uv --version >/dev/null 2>&1; then echo uv; return; fi
+  local own=.tools/uv/bin/uv
+  if ! "$own" --version >/dev/null 2>&1; then
+    rm -rf .tools/uv
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || as_root "Python's venv module" python3-venv >&2
+    say "fetching uv into .tools/" >&2
+    "$python" -m venv .tools/uv >&2
+    .tools/uv/bin/python -m pip install -q --disable-pip-version-check uv >&2
+  fi
+  echo "$own"
+}
+
+python=$(find_python) || { as_root "Python 3.11 or newer" "python3 python3-venv"; python=$(find_python); } ||
+  die "no Python of 3.11 or newer was found; name one with PYTHON="
+uv=$(find_uv)
+export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180}
+say "installing into .venv, about 6 GB the first time (torch brings its CUDA libraries)"
+[[ -x .venv/bin/python ]] || "$uv" venv -q --python "$python" .venv
+"$uv" pip install -q --python .venv/bin/python --compile-bytecode -c requirements.lock -e '.[runner,dev]'
+printf '%s' "$stamp" >.venv/.millwright
+say "done"
