@@ -12,10 +12,11 @@ from millwright_runner.artifact import HF_ADAPTER, Artifact, digest_of
 from millwright_runner.digests import DigestMemo
 from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Plan, Settings, StepPlan
+from millwright_runner.published import Published, publish
 from millwright_runner.registry import is_builtin
 from millwright_runner.steps import Made, Observer, Run, run_step
 from millwright_runner.training.loading import hide_unneeded
-from millwright_runner.trees import Published, fetch_tree, publish
+from millwright_runner.trees import fetch_tree
 
 
 def run(plan: Plan, settings: Settings, observer: Observer, stop: StopFlag) -> RunReport:
@@ -117,7 +118,9 @@ def _publish(state: Run, made: Made) -> ArtifactReport:
         plan.fingerprint,
         folder=made.artifact.folder,
         files=made.files,
-        meta={"format": made.artifact.format, "job": plan.job.metadata.name},
+        format=made.artifact.format,
+        meta={"job": plan.job.metadata.name},
+        memo=state.memo,
         cached=made.tree if plan.cache is not None and plan.cache.store is plan.output else None,
         replace=plan.job.spec.output.replace,
     )

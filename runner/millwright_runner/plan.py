@@ -14,9 +14,10 @@ from millwright_runner.data import FoundData, check_format, find_data
 from millwright_runner.digests import DigestMemo
 from millwright_runner.models import FoundModel, find_model
 from millwright_runner.passes import Estimate
+from millwright_runner.published import Published, damaged_files, read_published
 from millwright_runner.registry import BoundStep
 from millwright_runner.stores import Store, open_store
-from millwright_runner.trees import Published, Tree, damaged_files, read_published
+from millwright_runner.trees import Tree
 
 
 @dataclass(frozen=True)
