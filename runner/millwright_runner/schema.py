@@ -1,0 +1,159 @@
+"""Reads pydantic models as JSON schemas, and says in a person's words what a place in them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+Schema = dict[str, Any]
+Place = tuple[str | int, ...]
+"""A place in a manifest: keys and list positions."""
+
+PATTERNS = {
+    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and dashes, no dash at either end",
+    r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$": "s3://bucket/key",
+    r"^https?://": "a URL with http:// or https://",
+}
+"""What the contract's regular expressions mean."""
+
+PLAIN = {"string": "text", "boolean": "true or false", "null": "null"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a model, as a page of documentation lists it.
+
+    Attributes:
+        path: its path below the model, dots between: training.learningRate.
+        kind: what it takes, bounds included.
+        default: as it is written in YAML's flow style; None when it must be given.
+        text: its description.
+    """
+
+    path: str
+    kind: str
+    default: Any
+    required: bool
+    text: str
+
+
+def of(model: type[BaseModel]) -> Schema:
+    """Returns a model's JSON schema, by the names that manifests use."""
+    return model.model_json_schema(by_alias=True)
+
+
+def alternatives(node: Schema, root: Schema) -> Iterator[Schema]:
+    """Yields what a schema stands for: references resolved, unions taken apart."""
+    if "$ref" in node:
+        yield from alternatives(root["$defs"][node["$ref"].rsplit("/", 1)[1]], root)
+    elif "anyOf" in node:
+        for branch in node["anyOf"]:
+            yield from alternatives(branch, root)
+    else:
+        yield node
+
+
+def properties(node: Schema, root: Schema) -> dict[str, Schema]:
+    """Returns the keys that a place may have."""
+    return {key: value for part in alternatives(node, root) for key, value in part.get("properties", {}).items()}
+
+
+def child(node: Schema, key: str | int, root: Schema) -> Schema | None:
+    """Returns what lies below a key or a list position, or None when there is no such thing."""
+    for part in alternatives(node, root):
+        if isinstance(key, int):
+            if "items" in part:
+                return dict(part["items"])
+        elif key in part.get("properties", {}):
+            return dict(part["properties"][key])
+        elif isinstance(part.get("additionalProperties"), dict):
+            return dict(part["additionalProperties"])
+    return None
+
+
+def expected(node: Schema, root: Schema) -> str:
+    """Returns what a place takes, in words: `a whole number, 1 to 4096`, `one of join, line-by-line`, `text or auto`."""
+    parts = [part for part in alternatives(node, root) if part.get("type") != "null"]
+    words = dict.fromkeys(_words(part, root) for part in parts)  # ordered, each once
+    return " or ".join(words) or "null"
+
+
+def options(model: type[BaseModel]) -> list[Option]:
+    """Returns all options of a model, those of nested models below their parent's path."""
+    root = of(model)
+    return list(_options(root, root, ()))
+
+
+def _options(node: Schema, root: Schema, above: Sequence[str]) -> Iterator[Option]:
+    for part in alternatives(node, root):
+        required = set(part.get("required", ()))
+        for key, value in part.get("properties", {}).items():
+            path = (*above, key)
+            default = None if _is_mapping(value, root) else value.get("default")
+            yield Option(".".join(path), expected(value, root), default, key in required, value.get("description", ""))
+            yield from _options(value, root, path)
+
+
+def _is_mapping(node: Schema, root: Schema) -> bool:
+    return any("properties" in part for part in alternatives(node, root))
+
+
+def _words(node: Schema, root: Schema) -> str:
+    kind = node.get("type", "")
+    if "enum" in node or "const" in node:
+        choices = node.get("enum", [node.get("const")])
+        return f"one of {', '.join(map(_literal, choices))}" if len(choices) > 1 else _literal(choices[0])
+    if kind in ("integer", "number"):
+        return _join("a whole number" if kind == "integer" else "a number", _bounds(node, "minimum", "maximum"))
+    if kind == "string":
+        return _join(_text_words(node), _bounds(node, "minLength", "maxLength", " characters"))
+    if kind == "array":
+        items = expected(node.get("items", {}), root)
+        return _join(f"a list of {_plural(items)}", _bounds(node, "minItems", "maxItems", " entries"))
+    if kind == "object":
+        keys = list(node.get("properties", ()))
+        return f"a mapping with {', '.join(keys)}" if keys else "a mapping"
+    return PLAIN.get(kind, "any value")
+
+
+def _text_words(node: Schema) -> str:
+    pattern = node.get("pattern")
+    return "text" if pattern is None else PATTERNS.get(pattern, f"text that matches {pattern}")
+
+
+def _plural(words: str) -> str:
+    return f"mappings{words.removeprefix('a mapping')}" if words.startswith("a mapping") else words
+
+
+def _join(words: str, bounds: str) -> str:
+    return f"{words}, {bounds}" if bounds else words
+
+
+def _bounds(node: Schema, low_key: str, high_key: str, unit: str = "") -> str:
+    low, high = node.get(low_key), node.get(high_key)
+    if unit and low in (0, 1) and high is None:
+        return "" if low == 0 else "not empty"
+    above, below = node.get("exclusiveMinimum"), node.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f"{_number(low)} to {_number(high)}{unit}"
+    parts = []
+    if low is not None:
+        parts.append(f"at least {_number(low)}{unit}")
+    if above is not None:
+        parts.append(f"above {_number(above)}")
+    if high is not None:
+        parts.append(f"at most {_number(high)}{unit}")
+    if below is not None:
+        parts.append(f"below {_number(below)}")
+    return ", ".join(parts)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(value)
+
+
+def _literal(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
