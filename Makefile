@@ -24,10 +24,12 @@ check: setup ## ruff, mypy, import contracts; generated files are up to date
 	@$(PYTHON_HERE) -m ruff check api runner tests bench examples
 	@$(PYTHON_HERE) -m mypy
 	@.venv/bin/lint-imports --no-logo
-	@$(PYTHON_HERE) tools/generate.py --check
+	@.venv/bin/millwright passes --markdown | diff docs/passes.md - || { echo 'docs/passes.md is not what the passes say: make docs'; exit 1; }
+	@$(PYTHON_HERE) -m millwright_runner.olive docs/olive.md --check || { echo 'docs/olive.md is not what the table says: make docs'; exit 1; }
 
-docs: setup ## writes what is generated: docs/passes.md
-	@$(PYTHON_HERE) tools/generate.py
+docs: setup ## writes what is generated: docs/passes.md, the table in docs/olive.md
+	@.venv/bin/millwright passes --markdown >docs/passes.md.new && mv docs/passes.md.new docs/passes.md
+	@$(PYTHON_HERE) -m millwright_runner.olive docs/olive.md
 
 bench-olive: setup ## the same jobs through Microsoft Olive and through Millwright: ratios
 	@$(PYTHON_HERE) bench/olive/bench.py
