@@ -7,7 +7,8 @@ from typing import Any
 from millwright_api.errors import InvalidManifest, suggest
 from millwright_runner.olive.table import load
 from millwright_runner.olive.trace import Path, show, wrong
-from millwright_runner.olive.view import Found, View, boolean
+from millwright_runner.olive.values import boolean
+from millwright_runner.olive.view import Found, View
 from millwright_runner.olive.work import Work, label
 
 LOADING = ("load_kwargs", "from_pretrained_args", "model_loading_args")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import Any
 
 from millwright_api.errors import InvalidManifest, UnknownPass, suggest
+from millwright_runner import registry
 from millwright_runner.olive.datasets import DataSets
 from millwright_runner.olive.table import Counterpart, load
 from millwright_runner.olive.trace import Path, show, wrong
 from millwright_runner.olive.training import training
-from millwright_runner.olive.view import Found, View, fill, nest, number, read
+from millwright_runner.olive.values import number, read
+from millwright_runner.olive.view import Found, View, fill, nest
 from millwright_runner.olive.work import Work, label
 from millwright_runner.olive.workflow import LATER_EVALUATION, judge_system
+from millwright_runner.training.options import Training
 
 
 def steps(work: Work, top: View, data: DataSets) -> list[dict[str, Any]]:
@@ -36,14 +41,25 @@ def steps(work: Work, top: View, data: DataSets) -> list[dict[str, Any]]:
             work.trace.unmapped(path, f"{known.name} has no counterpart{near}", blocks=True)
             unmatched.append(known.name)
             continue
-        taken = [str(step.get("name", next(iter(step)))) for step in out]
-        out.append(_step(work, top, data, known, Found(path, value), f"spec.passes[{len(out)}]", label(name, 63, taken)))
+        view = View.of(work.trace, path, value, "config")
+        options = _ordered(known.to, _step(work, top, data, _Pass(known, view, f"spec.passes[{len(out)}]", show(path))))
+        label_ = label(name, 63, [str(step.get("name", next(iter(step)))) for step in out])
+        out.append({known.to: options} if label_ == known.to else {"name": label_, known.to: options})
     if not out:
         raise UnknownPass(
             f"none of the passes has a counterpart: {', '.join(unmatched)}", where=show(found.path),
             hint=f"there are counterparts of {', '.join(p.name for p in load().passes.values() if p.to)}",
         )
     return out
+
+
+def _ordered(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Returns a pass's options nested, in the order that the pass describes them in."""
+    order = [field.alias for field in registry.get(name).model_fields.values()]
+    training = [field.alias for field in Training.model_fields.values()]
+    places = {key: (index, 0) for index, key in enumerate(order)}
+    places |= {f"training.{key}": (len(order), index) for index, key in enumerate(training)}
+    return nest(dict(sorted(options.items(), key=lambda item: places.get(item[0], (len(order) + 1, 0)))))
 
 
 def _order(work: Work, top: View, passes: Found) -> list[str]:
@@ -95,45 +111,56 @@ def _counterpart(path: Path, value: dict[str, Any]) -> Counterpart:
     return known[kind.lower()]
 
 
-def _step(
-    work: Work, top: View, data: DataSets, known: Counterpart, found: Found, place: str, name: str
-) -> dict[str, Any]:
-    assert known.to is not None
-    prefix = f"{place}.{known.to}"
-    view = View.of(work.trace, found.path, found.value, "config")
-    view.walk(load().sections["pass"], place, frozenset({"config"}))
-    work.trace.mapped((*found.path, "type"), prefix)
-    judge_system(work, view.get("host"), top)
-    if evaluator := view.get("evaluator"):
+@dataclass(frozen=True)
+class _Pass:
+    """A pass of the JSON on its way into the manifest: its counterpart, its keys, and its step's place there."""
+
+    known: Counterpart
+    view: View
+    place: str
+    where: str
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.place}.{self.known.to}"
+
+
+def _step(work: Work, top: View, data: DataSets, one: _Pass) -> dict[str, Any]:
+    one.view.walk(load().sections["pass"], one.place, frozenset({"config"}))
+    if kind := one.view.get("type"):
+        work.trace.mapped(kind.path, one.prefix)
+    judge_system(work, one.view.get("host"), top)
+    if evaluator := one.view.get("evaluator"):
         work.trace.unmapped(evaluator.path, LATER_EVALUATION, blocks=False)
-    options = _genai(work, view, prefix) if known.to == "genai" else _merge(view, prefix)
-    if known.to in ("lora", "qlora"):
-        options = _lora(work, view, data, known, prefix)
-    step: dict[str, Any] = {known.to: nest(options)}
-    return step if name == known.to else {"name": name, **step}
+    if one.known.to in ("lora", "qlora"):
+        return _lora(work, data, one)
+    return _genai(work, one) if one.known.to == "genai" else _merge(one)
 
 
-def _merge(view: View, prefix: str) -> dict[str, Any]:
-    return view.walk(load().sections["merge"], prefix, load().sections["pass"].names)
+def _merge(one: _Pass) -> dict[str, Any]:
+    return one.view.walk(load().sections["merge"], one.prefix, load().sections["pass"].names)
 
 
-def _lora(work: Work, view: View, data: DataSets, known: Counterpart, prefix: str) -> dict[str, Any]:
-    sections = load().sections
+def _lora(work: Work, data: DataSets, one: _Pass) -> dict[str, Any]:
+    sections, view, known, prefix = load().sections, one.view, one.known, one.prefix
     section = sections["lora"] + sections["qlora" if known.to == "qlora" else "lora_only"]
     options = {**view.walk(section, prefix, sections["pass"].names), **known.options}
     train = view.get("train_data_config")
     if train is None:
-        raise InvalidManifest(f"{known.name} names no data to train on", where=show(view.parts[0][0]), hint="train_data_config")
+        raise InvalidManifest(f"{known.name} names no data to train on", where=one.where, hint="train_data_config")
     options["trainData"] = data.refer(train, f"{prefix}.trainData")
     evaluates = _evaluation(work, view, data, prefix, options)
     added = fill(section, work.era, options)
-    written, more = training(work, view, f"{prefix}.training", evaluates, str(options["training.dtype"]), known.to == "qlora")
+    written, more = training(
+        work, view, f"{prefix}.training",
+        evaluates=evaluates, dtype=str(options["training.dtype"]), quantized=known.to == "qlora",
+    )
     options |= {f"training.{key}": value for key, value in written.items()}
-    told = [f"{key} {options[key]}" for key in added] + [f"{key} {written[key]}" for key in more]
+    told = [*added, *(f"training.{key}" for key in more)]
     if told:
-        work.trace.note((), f"Olive's defaults of {show(view.parts[0][0])}, written out: {', '.join(told)}")
-    order = [key for key in options if not key.startswith("training.")]
-    return {key: options[key] for key in [*order, *(key for key in options if key.startswith("training."))]}
+        defaults = ", ".join(f"{key} {json.dumps(options[key]).strip(chr(34))}" for key in told)
+        work.trace.note((), f"Olive's defaults of {one.where}, written out: {defaults}")
+    return options
 
 
 def _evaluation(work: Work, view: View, data: DataSets, prefix: str, options: dict[str, Any]) -> bool:
@@ -155,13 +182,13 @@ def _evaluation(work: Work, view: View, data: DataSets, prefix: str, options: di
     return True
 
 
-def _genai(work: Work, view: View, prefix: str) -> dict[str, Any]:
-    section = load().sections["genai"]
+def _genai(work: Work, one: _Pass) -> dict[str, Any]:
+    section, view, prefix = load().sections["genai"], one.view, one.prefix
     extra = View(work.trace, [part for path, data in view.parts for part in View.of(work.trace, path, data, "extra_options").parts])
     options = extra.walk(section, prefix, load().sections["pass"].names | {"extra_options", "config"})
     row = section.row("int4_algo_config")
     if found := extra.text(*row.olive):
-        chosen = read(row, found)
+        chosen = read(row, found.path, found.value)
         if chosen:
             options |= chosen
             work.trace.mapped(found.path, *(f"{prefix}.{key}" for key in chosen))
@@ -169,9 +196,9 @@ def _genai(work: Work, view: View, prefix: str) -> dict[str, Any]:
             hint = suggest(found.value, row.choices or ())
             work.trace.unmapped(found.path, f"has no counterpart; {hint}", blocks=True)
     if "precision" not in options and work.era != "new":
-        raise InvalidManifest("it names no precision", where=show(view.parts[0][0]), hint=", ".join(section.row("precision").choices or ()))
+        raise InvalidManifest("it names no precision", where=one.where, hint=", ".join(section.row("precision").choices or ()))
     if isinstance(options.get("excludeNodes"), str):
         options["excludeNodes"] = options["excludeNodes"].split(",")
     if fill(section, work.era, options):
-        work.trace.note((), f"Olive's default of {show(view.parts[0][0])}, written out: precision {options['precision']}")
+        work.trace.note((), f"Olive's default of {one.where}, written out: precision {options['precision']}")
     return options

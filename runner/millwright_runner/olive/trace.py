@@ -96,14 +96,21 @@ class Trace:
         for leaf, value in self._settle(path):
             self._unmapped.append((self._order[leaf], Unmapped(show(leaf), shown(leaf, value), why, blocks)))
 
+    def is_open(self, path: Path) -> bool:
+        """Whether something at or below `path` is not judged yet."""
+        return any(leaf[: len(path)] == path for leaf in self._open)
+
     def possible(self, path: Path, names: Iterable[str]) -> None:
         """Says which keys a mapping may have, for suggestions."""
         self._possible.setdefault(path, set()).update(names)
 
     def finish(self) -> list[Unmapped]:
         """Lists what nobody judged as well, and returns all lines that were not taken over, in the JSON's order."""
-        for leaf in list(self._open):
-            self.unmapped(leaf, self._unknown(leaf), blocks=True)
+        for leaf, value in list(self._open.items()):
+            if value in (None, {}, []) and leaf[-1] in self._possible.get(leaf[:-1], set()):
+                self.note(leaf, "nothing is set")
+            else:
+                self.unmapped(leaf, self._unknown(leaf), blocks=True)
         return [line for _, line in sorted(self._unmapped, key=lambda entry: entry[0])]
 
     def _settle(self, path: Path) -> list[tuple[Path, Any]]:

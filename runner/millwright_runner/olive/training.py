@@ -7,14 +7,15 @@ from typing import Any
 from millwright_api.errors import suggest
 from millwright_runner.olive.table import load
 from millwright_runner.olive.trace import wrong
-from millwright_runner.olive.view import Found, View, fill, number
+from millwright_runner.olive.values import number
+from millwright_runner.olive.view import Found, View, fill
 from millwright_runner.olive.work import Work
 
 CHECKPOINT = "spec.checkpoint.everySteps"
 
 
 def training(
-    work: Work, options: View, prefix: str, evaluates: bool, dtype: str, quantized: bool
+    work: Work, options: View, prefix: str, *, evaluates: bool, dtype: str, quantized: bool
 ) -> tuple[dict[str, Any], list[str]]:
     """Maps the training arguments.
 
@@ -31,14 +32,14 @@ def training(
     section = load().sections["training_args"]
     found = options.get("training_args")
     view = View.of(work.trace, found.path, found.value, "extra_args") if found else View(work.trace, [])
-    if found and found.value == {}:
-        work.trace.note(found.path, "nothing is set")
     out = view.walk(section, prefix, frozenset({"extra_args"}))
     _lengths(work, view, prefix, out)
     added = fill(section, work.era, out)
-    if work.era == "old" and "maxSteps" not in out and "epochs" not in out:
+    if work.era == "old" and not view.get("max_steps"):
         out["maxSteps"] = section.row("max_steps").default["old"]
         added.append("maxSteps")
+        if epochs := view.get("num_train_epochs"):
+            work.trace.note(epochs.path, "Olive's default of max_steps goes before it: leave out maxSteps if the epochs shall decide")
     if quantized and work.era == "new" and "optimizer" not in out:
         out["optimizer"] = "paged_adamw_32bit"
         added.append("optimizer")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from millwright_api.errors import InvalidManifest, suggest
+from millwright_api.errors import suggest
 from millwright_runner.olive.table import Era, Row, Section
-from millwright_runner.olive.trace import Path, Trace, show, shown, wrong
+from millwright_runner.olive.trace import Path, Trace, shown, wrong
+from millwright_runner.olive.values import boolean, integer, read, same
 
-SEARCHED = ("SEARCHABLE_VALUES", "DEFAULT_SEARCHABLE_VALUES")
-DEFAULT = ("DEFAULT_VALUE", "DEFAULT")
+SEARCHED = ("SEARCHABLE_VALUES",)
+DEFAULT = ("DEFAULT_VALUE",)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class View:
         """
         if not isinstance(value, dict):
             wrong(path, value, "mapping")
+        if not value:
+            trace.note(path, "nothing is set")
         parts = [(path, value)]
         for key in nested:
             below = value.get(key)
@@ -49,9 +52,9 @@ class View:
                 trace.possible((*path, key), ())
                 parts.append(((*path, key), below))
                 if not below:
-                    trace.note((*path, key), "empty")
+                    trace.note((*path, key), "nothing is set")
             elif key in value and below is None:
-                trace.note((*path, key), "null: nothing is set")
+                trace.note((*path, key), "nothing is set")
             elif key in value:
                 wrong((*path, key), below, "mapping")
         return cls(trace, parts)
@@ -124,7 +127,7 @@ class View:
         if isinstance(found.value, dict):
             self.trace.unmapped(found.path, "comes with search", blocks=True)
             return
-        value = read(row, found)
+        value = read(row, found.path, found.value)
         if value is None:
             hint = suggest(str(found.value), row.choices or ())
             self.trace.unmapped(found.path, f"has no counterpart; {hint}", blocks=True)
@@ -141,77 +144,6 @@ def fill(section: Section, era: Era, out: dict[str, Any]) -> list[str]:
             out[row.to] = row.default[era]
             added.append(row.to)
     return added
-
-
-def read(row: Row, found: Found) -> Any:
-    """Returns the value for the manifest; None where the value is one of Olive's without a counterpart.
-
-    Raises:
-        InvalidManifest: it is of the wrong type, or the row requires a counterpart and there is none.
-    """
-    if row.choices is None:
-        return READERS[row.kind](found.path, found.value)
-    if not isinstance(found.value, str):
-        wrong(found.path, found.value, "text", suggest(str(found.value), row.choices))
-    choice = row.choices.get(found.value)
-    if choice is None and row.required:
-        hint = suggest(found.value, row.choices)
-        raise InvalidManifest(f"{found.value!r} is not possible", where=show(found.path), hint=hint)
-    return choice
-
-
-def integer(path: Path, value: Any) -> int:
-    """Returns a whole number; digits in quotes count, as in Olive."""
-    number_ = number(path, value)
-    if int(number_) != number_:
-        wrong(path, value, "whole number")
-    return int(number_)
-
-
-def number(path: Path, value: Any) -> int | float:
-    """Returns a number; one in quotes counts, as in Olive."""
-    if isinstance(value, str):
-        try:
-            value = float(value) if not value.strip().lstrip("+-").isdigit() else int(value)
-        except ValueError:
-            wrong(path, value, "number")
-    if isinstance(value, bool) or not isinstance(value, int | float) or value in (float("inf"), float("-inf")) or value != value:
-        wrong(path, value, "number")
-    return value
-
-
-def boolean(path: Path, value: Any) -> bool:
-    """Returns true or false; the words in quotes count, as in Olive."""
-    word = value.lower() if isinstance(value, str) else value
-    if word not in (True, False, "true", "false"):
-        wrong(path, value, "true or false")
-    return word in (True, "true")
-
-
-def text(path: Path, value: Any) -> str:
-    """Returns a text."""
-    return value if isinstance(value, str) else wrong(path, value, "text")
-
-
-def texts(path: Path, value: Any) -> str | list[str]:
-    """Returns a text or a list of texts."""
-    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-        return value
-    wrong(path, value, "text or list of texts")
-
-
-READERS: dict[str, Callable[[Path, Any], Any]] = {
-    "integer": integer,
-    "number": number,
-    "boolean": boolean,
-    "text": text,
-    "texts": texts,
-}
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are alike; 0 and false are not."""
-    return type(one) is type(other) and bool(one == other)
 
 
 def nest(flat: dict[str, Any]) -> dict[str, Any]:

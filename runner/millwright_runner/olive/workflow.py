@@ -25,7 +25,7 @@ def settings(work: Work, top: View, name: str) -> dict[str, Any]:
         judge_system(work, top.get(key), top)
     for key, why in (("evaluator", LATER_EVALUATION), ("evaluators", LATER_EVALUATION), ("azureml_client", LATER_AZURE)):
         for path, data in top.parts:
-            if key in data:
+            if data.get(key):
                 work.trace.unmapped((*path, key), why, blocks=False)
     _rest_of_systems(work, top)
     output = top.text("output_dir")
@@ -86,7 +86,7 @@ def _judge_local(work: Work, system: Found) -> None:
     for path, data in _parts(system):
         if "type" in data:
             work.trace.note((*path, "type"), "this machine, as here")
-        if "accelerators" in data:
+        if work.trace.is_open((*path, "accelerators")):
             work.trace.note((*path, "accelerators"), "nothing more to map: one execution provider is the target")
         if data.get("config", ...) in (None, {}):
             work.trace.note((*path, "config"), "nothing is set")
