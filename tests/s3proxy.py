@@ -1,0 +1,68 @@
+"""A wire between a client and the S3 server that counts bytes and breaks on demand. One request a connection."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+
+FORWARD, LOSE_ANSWER, REFUSE = "forward", "lose the answer", "refuse"
+
+
+class Proxy:
+    """Listens on loopback and forwards to a server.
+
+    Args:
+        port: the server's, on loopback.
+        fate: given a request's first line, says what becomes of it: forwarded; carried out with its answer lost;
+            or cut off before the server sees it.
+    """
+
+    def __init__(self, port: int, fate: Callable[[str], str] = lambda request: FORWARD) -> None:
+        self.up, self.down = 0, 0
+        self.requests: list[str] = []
+        self._target, self._fate, self._lock = port, fate, threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            head = client.recv(65536)
+            request = head.split(b"\r\n", 1)[0].decode()
+            with self._lock:
+                self.requests.append(request)
+                fate = self._fate(request)
+            if fate == REFUSE:
+                return
+            with socket.create_connection(("127.0.0.1", self._target)) as server:
+                self._send_up(server, head)
+                threading.Thread(target=self._pump_up, args=(client, server), daemon=True).start()
+                while data := server.recv(65536):
+                    if fate == FORWARD:
+                        client.sendall(data)
+                        with self._lock:
+                            self.down += len(data)
+
+    def _pump_up(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                self._send_up(server, data)
+
+    def _send_up(self, server: socket.socket, data: bytes) -> None:
+        server.sendall(data)
+        with self._lock:
+            self.up += len(data)
