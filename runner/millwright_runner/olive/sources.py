@@ -61,7 +61,7 @@ def _file(work: Work, view: View, builder: str, place: str, root: str | None) ->
     for key in ("subset", "revision"):
         if other := view.get(key):
             work.trace.unmapped(other.path, "of a repository, not of a file", blocks=False)
-    limit = _slice(work, split, isinstance(found.value, dict), place)
+    limit = _slice(work, split, isinstance(found.value, dict) and "type" not in found.value, place)
     file = _one_file(work, found, wanted)
     if isinstance(file.value, dict):
         return {"path": _datastore(work, file)}, limit

@@ -86,10 +86,14 @@ def _judge_local(work: Work, system: Found) -> None:
     for path, data in _parts(system):
         if "type" in data:
             work.trace.note((*path, "type"), "this machine, as here")
-        if work.trace.is_open((*path, "accelerators")):
-            work.trace.note((*path, "accelerators"), "nothing more to map: one execution provider is the target")
         if data.get("config", ...) in (None, {}):
             work.trace.note((*path, "config"), "nothing is set")
+        accelerators = data.get("accelerators")
+        for index, one in enumerate(accelerators if isinstance(accelerators, list) else []):
+            for key in ("device", "execution_providers", "memory"):
+                place = (*path, "accelerators", index, key)
+                if isinstance(one, dict) and key in one and work.trace.is_open(place):
+                    work.trace.note(place, "one execution provider is the target; nothing more is asked of a machine")
     work.trace.unmapped(system.path, "a local system is this machine as it is", blocks=False)
 
 

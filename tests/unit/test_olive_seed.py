@@ -1,0 +1,177 @@
+"""The published Phi-3 workflow in Olive's old format, byte for byte, becomes a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from millwright_api.v1alpha1 import OptimizationJob
+from millwright_runner import registry
+from millwright_runner.olive import convert, looks_like_olive, read_config, to_yaml
+from tests.olive.samples import SAMPLES, imported, lines, note_on, sample
+
+
+def test_the_sample_is_the_published_file_unchanged():
+    digest = hashlib.sha256((SAMPLES / "seed.json").read_bytes()).hexdigest()
+    assert digest == "7d681c0b614c4bd2ea8762bc0cb2ebd751e7a29849f5a22673e63f551e635c88"
+
+
+def test_it_is_recognised_as_olives():
+    assert looks_like_olive(sample("seed"))
+
+
+def test_the_manifest_says_what_the_workflow_says():
+    manifest = imported("seed").manifest
+
+    assert manifest == {
+        "apiVersion": "millwright.dev/v1alpha1",
+        "kind": "OptimizationJob",
+        "metadata": {"name": "seed"},
+        "spec": {
+            "model": {"huggingFace": {"repo": "models/tiny-phi3"}, "trustRemoteCode": True},
+            "data": [
+                {
+                    "name": "dataset-default-train",
+                    "source": {"path": "dataset/dataset-classification.json"},
+                    "text": {
+                        "columns": ["phrase", "tone"],
+                        "template": "### Text: {phrase}\n### The tone is:\n{tone}",
+                        "strategy": "join",
+                        "maxLength": 2048,
+                    },
+                }
+            ],
+            "passes": [
+                {
+                    "lora": {
+                        "r": 64,
+                        "alpha": 64,
+                        "dropout": 0.1,
+                        "targetModules": ["o_proj", "qkv_proj"],
+                        "trainData": "dataset-default-train",
+                        "evalFraction": 0.3,
+                        "training": {
+                            "seed": 0,
+                            "dataSeed": 42,
+                            "epochs": 3,
+                            "maxSteps": 10,
+                            "learningRate": 1e-4,
+                            "scheduler": "constant",
+                            "weightDecay": 0.0,
+                            "maxGradNorm": 0.3,
+                            "perDeviceTrainBatchSize": 1,
+                            "perDeviceEvalBatchSize": 1,
+                            "gradientAccumulationSteps": 4,
+                            "optimizer": "paged_adamw_32bit",
+                            "adamBeta2": 0.999,
+                            "gradientCheckpointing": False,
+                            "dtype": "bfloat16",
+                            "loggingSteps": 10,
+                            "evalSteps": 187,
+                            "groupByLength": True,
+                        },
+                    }
+                },
+                {"name": "merge-adapter-weights", "merge": {}},
+                {"name": "builder", "genai": {"precision": "int4"}},
+            ],
+            "target": {"executionProvider": "CUDAExecutionProvider"},
+            "output": {"path": "runs/seed/out"},
+        },
+    }
+
+
+def test_the_manifest_is_one_that_the_contract_and_the_passes_accept():
+    job = OptimizationJob.model_validate(imported("seed").manifest)
+    steps = registry.bind(job)
+
+    registry.check_chain(steps)
+    assert [step.pass_.name for step in steps] == ["lora", "merge", "genai"]
+
+
+AZURE_LINES = [
+    "systems.aml.type",
+    "systems.aml.config.accelerators",
+    "systems.aml.config.hf_token",
+    "systems.aml.config.aml_compute",
+    "systems.aml.config.aml_docker_config.base_image",
+    "systems.aml.config.aml_docker_config.conda_file_path",
+    "systems.azure_arc.type",
+    "systems.azure_arc.config.accelerators",
+    "systems.azure_arc.config.aml_compute",
+    "systems.azure_arc.config.aml_docker_config.base_image",
+    "systems.azure_arc.config.aml_docker_config.conda_file_path",
+    "engine.host",
+    "engine.target",
+]
+
+
+def test_every_azure_line_is_listed_with_its_path_in_the_files_order():
+    listed = [line.path for line in imported("seed").unmapped]
+
+    assert [path for path in listed if path != "passes.lora.config.double_quant"] == AZURE_LINES
+
+
+@pytest.mark.parametrize("path", AZURE_LINES)
+def test_an_azure_line_changes_nothing_in_a_local_run(path: str):
+    line = next(line for line in imported("seed").unmapped if line.path == path)
+
+    assert not line.blocks
+    assert "this machine" in line.why
+
+
+def test_it_can_run_here():
+    assert imported("seed").runnable
+
+
+def test_double_quantisation_of_a_plain_lora_is_listed_as_without_effect():
+    (line,) = [line for line in imported("seed").unmapped if line.path == "passes.lora.config.double_quant"]
+
+    assert line.value == "true"
+    assert "Olive ignores it on LoRA" in line.why
+    assert not line.blocks
+
+
+def test_trust_remote_code_is_taken_over_and_remarked_on():
+    found = imported("seed")
+
+    path = "input_model.config.hf_config.model_loading_args.trust_remote_code"
+    assert found.manifest["spec"]["model"]["trustRemoteCode"] is True
+    assert "code that comes with the model will run" in note_on(found, path)
+
+
+def test_defaults_of_the_old_format_are_written_out_and_named():
+    (note,) = [note.text for note in imported("seed").notes if note.text.startswith("Olive's defaults of passes.lora")]
+
+    assert "training.optimizer paged_adamw_32bit" in note
+    assert "training.dtype bfloat16" in note
+    assert "training.scheduler constant" in note
+    assert "learningRate" not in note, "what the file says is no default"
+
+
+def test_the_model_is_a_folder_where_there_is_one(tmp_path: Path):
+    (tmp_path / "models/tiny-phi3").mkdir(parents=True)
+
+    model = convert(sample("seed"), cwd=tmp_path).manifest["spec"]["model"]
+
+    assert model == {"path": "models/tiny-phi3", "trustRemoteCode": True}
+
+
+def test_the_format_is_told_as_old():
+    assert imported("seed").era == "old"
+
+
+def test_the_same_file_gives_the_same_text_each_time():
+    assert to_yaml(imported("seed")) == to_yaml(imported("seed"))
+
+
+def test_it_is_read_from_disk_as_it_lies_there():
+    assert read_config(SAMPLES / "seed.json") == sample("seed")
+
+
+def test_lines_are_told_apart_from_those_that_would_change_the_model():
+    assert lines(imported("seed")) == {
+        **dict.fromkeys(AZURE_LINES, False), "passes.lora.config.double_quant": False,
+    }
