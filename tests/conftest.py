@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.s3server import S3Server
 
 from millwright_api.v1alpha1 import S3Location
-from tests.s3server import S3Server
 
 
 @dataclass(frozen=True)

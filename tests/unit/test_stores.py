@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.conftest import S3Bucket
 
 from millwright_api.errors import AccessDenied, Damaged
 from millwright_runner.stores import Conflict, Entry, Store, is_safe_key, open_store
 from millwright_runner.stores.file import FileStore
-from tests.conftest import S3Bucket
 
 MIB = 1024 * 1024
 SIZES = [0, 1, MIB - 1, MIB, 8 * MIB, 8 * MIB + 1, 20 * MIB + 3]

@@ -114,7 +114,7 @@ def write_whole(path: Path, fill: Callable[[BinaryIO], None], *, if_absent: bool
 def link_whole(source: Path, path: Path) -> bool:
     """Makes `path` the same file as `source`, durably; returns False where the file system cannot."""
     for _ in range(ATTEMPTS):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         temp = _temp_beside(path)
         try:
             temp.hardlink_to(source.resolve())
@@ -174,11 +174,12 @@ def clone_whole(source: Path, path: Path) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Removes temporary files of a folder whose writers are gone."""
-    for entry in os.scandir(folder):
-        if entry.name.startswith(TEMP_PREFIX):
-            with contextlib.suppress(OSError):  # gone meanwhile, or its writer is alive
-                _remove_if_stale(Path(entry.path))
+    """Removes temporary files of a folder whose writers are gone; a folder that is not there has none."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.name.startswith(TEMP_PREFIX):
+                with contextlib.suppress(OSError):  # gone meanwhile, or its writer is alive
+                    _remove_if_stale(Path(entry.path))
 
 
 def _remove_if_stale(temp: Path) -> None:
@@ -193,7 +194,7 @@ def _remove_if_stale(temp: Path) -> None:
 def _fresh_beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """Opens a new file in a path's folder, locked while its writer lives, and removes it at the end."""
     for attempt in range(ATTEMPTS):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         temp = _temp_beside(path)
         try:
             stream = temp.open("xb")
@@ -205,10 +206,19 @@ def _fresh_beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
         with stream:
             with contextlib.suppress(OSError):  # a file system without locks: age alone decides
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            sweep(path.parent)
             yield temp, stream
     finally:
         temp.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    for attempt in range(ATTEMPTS):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+        except FileExistsError:  # also when the folder was there and is removed before mkdir has looked
+            if attempt == ATTEMPTS - 1 or any(p.exists() and not p.is_dir() for p in (folder, *folder.parents)):
+                raise
 
 
 def _place_if_absent(temp: Path, path: Path) -> None:

@@ -43,6 +43,7 @@ class FileStore:
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links, absolute() keeps ".."
         self.uri = f"{self.root}/".replace("//", "/")
+        self._swept: set[Path] = set()
 
     def check(self, *, write: bool) -> None:
         """See `Store.check`: a folder that is not there yet is fine for writing when it can be made."""
@@ -97,6 +98,7 @@ class FileStore:
             stream.write(data)
 
         with told(path, len(data)), self._locked():
+            self._sweep_once(path.parent)
             if if_match is not None:
                 found = self.read(key, first=0)
                 if found is None or found.etag != if_match:
@@ -150,11 +152,18 @@ class FileStore:
         with told(file):
             size = file.stat().st_size
         with told(path, size):
+            self._sweep_once(path.parent)
             if size >= LINK_FROM and (link_whole(file, path) or clone_whole(file, path)):
                 if on_bytes:
                     on_bytes(size)
             else:
                 copy_whole(file, path, sha256, on_bytes)
+
+    def _sweep_once(self, folder: Path) -> None:
+        """Removes what a killed process left in a folder, the first time that something is written there."""
+        if folder not in self._swept:
+            self._swept.add(folder)
+            sweep(folder)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
