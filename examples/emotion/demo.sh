@@ -23,7 +23,7 @@ try millwright run job-base.yaml
 say "After: LoRA, merged, in int4."
 try millwright run job.yaml
 say "The same without int4, to see what int4 costs: tuning and merging come from the cache."
-try millwright run job.yaml --cache out/emotion --set spec.passes[2].genai.precision=fp32 --set spec.output.path=out/emotion-fp32
+try millwright run job.yaml --cache out/emotion --set passes.genai.precision=fp32 --set output.path=out/emotion-fp32
 
 say "Which of them can tell the tone of phrases they have never seen?"
 try python classify.py before=out/emotion-base/model after=out/emotion/model "after, fp32=out/emotion-fp32/model" \
