@@ -21,6 +21,9 @@ PATTERNS = {
 
 PLAIN = {"string": "text", "boolean": "true or false", "null": "null"}
 
+GROUP = "a mapping, its keys below"
+"""What a list of options says of one that has options of its own."""
+
 
 @dataclass(frozen=True)
 class Option:
@@ -93,7 +96,8 @@ def _options(node: Schema, root: Schema, above: Sequence[str]) -> Iterator[Optio
         for key, value in part.get("properties", {}).items():
             path = (*above, key)
             default = None if _is_mapping(value, root) else value.get("default")
-            yield Option(".".join(path), expected(value, root), default, key in required, value.get("description", ""))
+            kind = GROUP if _is_mapping(value, root) else expected(value, root)
+            yield Option(".".join(path), kind, default, key in required, value.get("description", ""))
             yield from _options(value, root, path)
 
 
@@ -107,12 +111,14 @@ def _words(node: Schema, root: Schema) -> str:
         choices = node.get("enum", [node.get("const")])
         return f"one of {', '.join(map(_literal, choices))}" if len(choices) > 1 else _literal(choices[0])
     if kind in ("integer", "number"):
-        return _join("a whole number" if kind == "integer" else "a number", _bounds(node, "minimum", "maximum"))
+        return _join("a whole number" if kind == "integer" else "a number", _bounds(node))
     if kind == "string":
-        return _join(_text_words(node), _bounds(node, "minLength", "maxLength", " characters"))
+        longest = node.get("maxLength")
+        return _join(_text_words(node), f"up to {longest} characters" if longest else "")
     if kind == "array":
         items = expected(node.get("items", {}), root)
-        return _join(f"a list of {_plural(items)}", _bounds(node, "minItems", "maxItems", " entries"))
+        longest = node.get("maxItems")
+        return _join(f"a list of {_plural(items)}", f"up to {longest} entries" if longest else "")
     if kind == "object":
         keys = list(node.get("properties", ()))
         return f"a mapping with {', '.join(keys)}" if keys else "a mapping"
@@ -125,30 +131,22 @@ def _text_words(node: Schema) -> str:
 
 
 def _plural(words: str) -> str:
-    return f"mappings{words.removeprefix('a mapping')}" if words.startswith("a mapping") else words
+    """Returns what a list is of; how long each text may be is not the point there."""
+    if words.startswith("a mapping"):
+        return "mappings"
+    return words.partition(", up to")[0]
 
 
 def _join(words: str, bounds: str) -> str:
     return f"{words}, {bounds}" if bounds else words
 
 
-def _bounds(node: Schema, low_key: str, high_key: str, unit: str = "") -> str:
-    low, high = node.get(low_key), node.get(high_key)
-    if unit and low in (0, 1) and high is None:
-        return "" if low == 0 else "not empty"
-    above, below = node.get("exclusiveMinimum"), node.get("exclusiveMaximum")
+def _bounds(node: Schema) -> str:
+    low, high = node.get("minimum"), node.get("maximum")
     if low is not None and high is not None:
-        return f"{_number(low)} to {_number(high)}{unit}"
-    parts = []
-    if low is not None:
-        parts.append(f"at least {_number(low)}{unit}")
-    if above is not None:
-        parts.append(f"above {_number(above)}")
-    if high is not None:
-        parts.append(f"at most {_number(high)}{unit}")
-    if below is not None:
-        parts.append(f"below {_number(below)}")
-    return ", ".join(parts)
+        return f"{_number(low)} to {_number(high)}"
+    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    return ", ".join(f"{word} {_number(node[key])}" for key, word in words.items() if key in node)
 
 
 def _number(value: float) -> str:

@@ -1,0 +1,108 @@
+"""The app: its verbs, and what becomes of their exceptions."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from importlib.metadata import version
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from millwright_api.errors import Stopped
+from millwright_runner.cli import failures, import_, passes, plan, run, screen, validate
+
+EPILOG = """
+[bold]A first run[/bold]
+
+  millwright validate job.yaml      is it right? opens no model and no data
+  millwright plan job.yaml          what would run, and what does it need?
+  millwright run job.yaml           run it; after a stop it goes on
+  millwright run job.yaml --set passes.lora.r=8
+  millwright import olive.json      an Olive workflow as a manifest
+
+Exit codes: 0 done · 2 the input is wrong · 3 a constraint failed
+75 try again · 130, 143 stopped, checkpoint saved · 1 a bug
+
+No telemetry, and no network but what the manifest names.
+"""
+
+app = typer.Typer(
+    name="millwright",
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+"""The command line."""
+
+for verb in (run, plan, validate, passes, import_):
+    app.command(verb.NAME, epilog=verb.EXAMPLE)(verb.command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"millwright {version('millwright')}\n")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True, epilog=EPILOG)
+def _millwright(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, metavar="", help="Print the version.")] = False,
+) -> None:
+    """Turns a declaration (model, data, passes, target) into a tuned, compressed model."""
+    if context.invoked_subcommand is None:
+        sys.stderr.write(context.get_help() + "\n")
+        raise typer.Exit(2)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a command line and returns its exit code; failures are told on stderr, and on stdout with --json."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="millwright", standalone_mode=False)
+    except TyperException as error:
+        return _usage(error, arguments)
+    except SystemExit:  # typer's way when who reads the result has gone
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        return _failed(error, arguments)
+    if code == 128 + signal.SIGINT:  # typer's way with Ctrl-C
+        return _failed(KeyboardInterrupt(), arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Until a run takes over: nothing has been made that had to be saved."""
+    raise Stopped(f"{signal.Signals(number).name}: stopped before anything was made", signal=number)
+
+
+def _usage(error: TyperException, arguments: list[str]) -> int:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "millwright"
+    message = error.format_message().rstrip(".")
+    sys.stderr.write(f"{command}: {message[:1].lower()}{message[1:]} ({command} --help)\n")
+    if "--json" in arguments:
+        failed = failures.report(failures.UsageError(message))
+        screen.print_json(failed.model_dump(mode="json", exclude_none=True))
+    return 2
+
+
+def _failed(error: BaseException, arguments: list[str]) -> int:
+    report, log = None, None
+    if isinstance(error, failures.RunFailed):
+        error, report, log = error.cause, error.report, error.log
+    failure = failures.as_failure(error)
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    elif failures.needs_traceback(failure):
+        log = screen.write_traceback(error, log)
+    failures.tell(failure, screen.people(), log)
+    if "--json" in arguments:
+        document = report or failures.report(failure)
+        screen.print_json(document.model_dump(mode="json", exclude_none=True))
+    return failures.exit_code(failure)

@@ -1,0 +1,97 @@
+"""How a verb that failed says so: one block on stderr, one document on stdout with --json, an exit code."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from millwright_api.errors import MillwrightError, NoSpaceLeft, PassFailed, Stopped, TryAgain, UserError
+from millwright_api.report import RunReport
+from millwright_runner.cli.words import plural
+
+
+class InternalError(MillwrightError):
+    """Something that is none of the failures that a user can meet: a bug."""
+
+
+class UsageError(UserError):
+    """The command line itself is wrong."""
+
+
+class RunFailed(Exception):
+    """A run's failure together with what is known of the run.
+
+    Args:
+        cause: what was raised.
+        report: the run's report.
+        log: what libraries printed, when they did.
+    """
+
+    def __init__(self, cause: BaseException, report: RunReport, log: Path | None) -> None:
+        super().__init__(str(cause))
+        self.cause, self.report, self.log = cause, report, log
+
+
+def as_failure(error: BaseException) -> MillwrightError:
+    """Returns any exception as one that can be told."""
+    if isinstance(error, MillwrightError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Stopped("SIGINT: stopped before anything was made", signal=signal.SIGINT)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpaceLeft(f"the disk is full: {error.strerror}", where=str(error.filename) if error.filename else None)
+    if isinstance(error, MemoryError):
+        return InternalError("this machine has too little memory for it", hint="`millwright plan` estimates what a job needs")
+    first = (str(error) or "no message").splitlines()[0]
+    return InternalError(f"{type(error).__name__}: {first}", hint="this is a bug of Millwright's or of a library")
+
+
+def exit_code(error: MillwrightError) -> int:
+    """Returns the exit code: the class's, and for a stop 128 + signal, as shells have it."""
+    return 128 + error.signal if isinstance(error, Stopped) else error.exit_code
+
+
+def report(error: MillwrightError) -> RunReport:
+    """Returns a failure as the document that --json prints, when no run has one of its own."""
+    return RunReport(
+        outcome="Stopped" if isinstance(error, Stopped) else "Failed",
+        reason=error.reason,
+        message=str(error),
+        exit_code=exit_code(error),
+    )
+
+
+def tell(error: MillwrightError, console: Console, log: Path | None = None) -> None:
+    """Prints the block: reason and place, what was found, what is possible, and where more is written.
+
+    Args:
+        log: a file with the traceback, or with what libraries printed.
+    """
+    lines = error.message.split("\n")
+    head = Text(error.reason, style="bold yellow" if isinstance(error, Stopped | TryAgain) else "bold red")
+    if error.where:
+        head.append(f": {error.where}", style="not bold default")
+    if len(lines) == 1:
+        head.append(f": {lines[0]}", style="not bold default")
+        lines = []
+    else:
+        head.append(f": {plural(len(lines), 'problem')}", style="not bold default")
+    console.print(head, soft_wrap=True)
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True)
+    for label, text in (("hint", error.hint or _hint(error)), ("details", str(log) if log else None)):
+        if text:
+            console.print(Text.assemble("  ", (f"{label}: ", "bold"), text), soft_wrap=True)
+
+
+def needs_traceback(error: MillwrightError) -> bool:
+    """Whether a traceback helps: only where the cause is code, not input."""
+    return isinstance(error, InternalError | PassFailed)
+
+
+def _hint(error: MillwrightError) -> str | None:
+    return "run the same command again; it goes on from what is done" if isinstance(error, TryAgain) else None

@@ -1,0 +1,113 @@
+"""The live view of a run on a terminal: a line for each step, with bar, count, loss and time left."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from millwright_api.report import PassReport, Progress
+from millwright_runner.cli.watch import Watch, count, ending, eta, loss, share_of
+from millwright_runner.cli.words import duration, plural, sparkline
+from millwright_runner.plan import Plan
+
+MARKS = {"Succeeded": ("✓", "green"), "Failed": ("✗", "red"), "Stopped": ("■", "yellow")}
+WIDE = 100
+"""Columns from which on there is room for the loss's curve."""
+
+
+class LiveView(Watch):
+    """Redraws itself four times a second, in place.
+
+    Args:
+        console: a terminal.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._console, self._clock, self._began = console, clock, clock()
+        self._plan: Plan | None = None
+        self._now: Progress | None = None
+        self._losses: list[float] = []
+        self._note = ""
+        self._spinner = Spinner("dots")
+        self._live = Live(self, console=console, refresh_per_second=4, redirect_stdout=False, redirect_stderr=False)
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._now = None
+        self._live.stop()
+
+    def planned(self, plan: Plan) -> None:
+        """Shows all steps."""
+        self._plan = plan
+
+    def progress(self, progress: Progress) -> None:
+        """Is drawn at the next refresh."""
+        if self._now is None or self._now.step_name != progress.step_name:
+            self._losses = []
+        if progress.loss is not None and (not self._losses or self._losses[-1] != progress.loss):
+            self._losses.append(progress.loss)
+        self._now = progress
+
+    def finished(self, report: PassReport) -> None:
+        """Is drawn at the next refresh."""
+        super().finished(report)
+        self._now = None
+
+    def stopping(self, message: str) -> None:
+        """Is drawn at the next refresh."""
+        self._note = message
+
+    def abandon(self) -> None:
+        """Gives the cursor back, past any lock."""
+        os.write(self._console.file.fileno(), b"\x1b[?25h\n")
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._plan is None:
+            return
+        table = Table.grid(padding=(0, 1), expand=False)
+        for _ in range(4):
+            table.add_column(no_wrap=True, overflow="ellipsis")
+        done = {report.name: report for report in self.reports}
+        for step in self._plan.steps:
+            name = step.step.name
+            if name in done:
+                mark, style = MARKS.get(done[name].phase, ("·", "default"))
+                table.add_row(Text(mark, style), name, "", Text(ending(done[name])))
+            elif self._now is not None and self._now.step_name == name:
+                table.add_row(self._spinner, Text(name, "bold"), *self._running(self._now, options.max_width))
+            else:
+                waits = "in the cache" if step.hit else "waiting"
+                table.add_row(Text("·", "dim"), Text(name, "dim"), "", Text(waits, "dim"))
+        yield self._title()
+        yield table
+        if self._note:
+            yield Text(self._note, "yellow")
+
+    def _title(self) -> Text:
+        assert self._plan is not None  # drawn only once there is a plan
+        steps = plural(len(self._plan.steps), "step")
+        title = Text.assemble((self._plan.job.metadata.name, "bold"), f" · {steps} · {duration(self._clock() - self._began)}")
+        title.no_wrap, title.overflow = True, "ellipsis"
+        return title
+
+    def _running(self, now: Progress, width: int) -> tuple[ProgressBar | str, Text]:
+        bar: ProgressBar | str = ""
+        if now.total:
+            bar = ProgressBar(total=1.0, completed=share_of(now), width=20 if width < WIDE else 32)
+        words = [words for words in (count(now), loss(now), eta(now)) if words]
+        if width >= WIDE and self._losses:
+            words.insert(-1, sparkline(self._losses))
+        return bar, Text("  ".join([now.message, *(word for word in words if word)]))

@@ -1,0 +1,62 @@
+"""Where a run keeps things on this machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from millwright_api.errors import AccessDenied, InvalidManifest, NoSpaceLeft
+from millwright_api.v1alpha1 import S3Location
+from millwright_runner.manifest import Manifest
+from millwright_runner.plan import Settings
+from millwright_runner.problems import describe
+
+
+def settings(manifest: Manifest, cache: str | None) -> Settings:
+    """Returns a run's settings; the machine's folder is made.
+
+    Raises:
+        AccessDenied, NoSpaceLeft: the machine's folder cannot be made.
+        InvalidManifest: `cache` is no place.
+    """
+    place = home()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        kind = NoSpaceLeft if error.errno in (errno.ENOSPC, errno.EDQUOT) else AccessDenied
+        raise kind(
+            f"the folder for downloads and scratch files cannot be made: {error.strerror}", where=str(place),
+            hint="set MILLWRIGHT_HOME to a folder that can be written to",
+        ) from error
+    return Settings(base=manifest.base, home=place, cache=cache_place(cache))
+
+
+def home() -> Path:
+    """Returns this machine's folder: MILLWRIGHT_HOME, else millwright in XDG_CACHE_HOME, else in ~/.cache."""
+    own = os.environ.get("MILLWRIGHT_HOME")
+    if own:
+        return Path(own).expanduser().absolute()
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(caches).expanduser().absolute() / "millwright"
+
+
+def cache_place(text: str | None) -> S3Location | Path | None:
+    """Returns what `--cache` means.
+
+    Raises:
+        InvalidManifest: empty, or a URI of another kind.
+    """
+    if text is None:
+        return None
+    if re.match(r"^[a-zA-Z][a-zA-Z0-9+.-]*://", text):
+        try:
+            return S3Location(uri=text)
+        except ValidationError as error:
+            raise InvalidManifest(describe(error, S3Location).removeprefix("uri: "), where="--cache") from error
+    if not text.strip():
+        raise InvalidManifest("found nothing, expected a folder or s3://bucket/key", where="--cache")
+    return Path(text).expanduser().absolute()
