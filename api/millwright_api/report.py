@@ -13,6 +13,9 @@ from pydantic.alias_generators import to_camel
 TERMINATION_MESSAGE_BYTES = 4096
 """What the kubelet keeps of a termination message: its tail, counted in UTF-8 bytes."""
 
+Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Stopped"]
+HitOrMiss = Literal["Hit", "Miss", "Off"]
+
 
 class _Told(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
@@ -36,8 +39,8 @@ class PassReport(_Told):
 
     name: str
     pass_: str = Field(alias="pass")
-    phase: Literal["Pending", "Running", "Succeeded", "Failed", "Stopped"]
-    cache: Literal["Hit", "Miss", "Off"]
+    phase: Phase
+    cache: HitOrMiss
     key: str = Field(description="The step's cache key, 64 hex digits.")
     digest: str | None = Field(default=None, description="Digest of what it made.")
     bytes: int | None = Field(default=None, description="Size of what it made.")
@@ -72,20 +75,22 @@ class RunReport(_Told):
 
     def termination_message(self) -> str:
         """Returns the report as JSON of at most 4,096 UTF-8 bytes: versions go first, then pass details, then text."""
-        report = self.model_copy(deep=True)
-        for shorten in (
-            lambda: None,
-            lambda: report.versions.clear(),
-            lambda: [p.metrics.clear() for p in report.passes],
-            lambda: setattr(report, "message", _cut(report.message, 1024)),
-            lambda: report.passes.clear(),
-            lambda: setattr(report, "message", _cut(report.message, 256)),
-        ):
-            shorten()
-            text = report.model_dump_json(exclude_none=True)
+        whole = self.model_copy(deep=True)
+        bare = [p.model_copy(update={"metrics": {}}) for p in whole.passes]
+        changes: tuple[dict[str, object], ...] = (
+            {},
+            {"versions": {}},
+            {"passes": bare},
+            {"message": _cut(self.message, 1024)},
+            {"passes": []},
+            {"message": _cut(self.message, 256)},
+        )
+        for change in changes:
+            whole = whole.model_copy(update=change)
+            text = whole.model_dump_json(exclude_none=True)
             if len(text.encode()) <= TERMINATION_MESSAGE_BYTES:
                 return text
-        return report.model_copy(update={"artifact": None, "message": ""}).model_dump_json(exclude_none=True)
+        return whole.model_copy(update={"artifact": None, "message": ""}).model_dump_json(exclude_none=True)
 
 
 def _cut(text: str, limit: int) -> str:

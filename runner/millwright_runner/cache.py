@@ -75,7 +75,12 @@ class Cache:
         if there is not None:
             return there
         delete_tree(self.store, prefix(key))  # a damaged one would otherwise count as there
-        return save_tree(self.store, prefix(key), folder, meta, files)
+        tree = save_tree(self.store, prefix(key), folder, meta, files)
+        place = self.store.local(tree.root)
+        if place is not None:
+            for file in tree.files:
+                self._memo.remember(place / file.path, file.sha256)
+        return tree
 
 
 def prefix(key: str) -> str:

@@ -8,7 +8,7 @@ import time
 from millwright_api.errors import MillwrightError
 from millwright_api.report import ArtifactReport, PassReport, RunReport
 from millwright_runner import record, workplace
-from millwright_runner.artifact import HF_ADAPTER, Artifact, digest_of
+from millwright_runner.artifact import HF_ADAPTER, Artifact
 from millwright_runner.digests import DigestMemo
 from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Plan, Settings, StepPlan
@@ -71,8 +71,8 @@ def _report_hit(state: Run, step: StepPlan) -> None:
             phase="Succeeded",
             cache="Hit",
             key=step.key,
-            digest=digest_of(tree.files) if tree else None,
-            bytes=sum(f.size for f in tree.files) if tree else None,
+            digest=tree.digest if tree else None,
+            bytes=tree.bytes if tree else None,
         )
     )
 
@@ -86,7 +86,7 @@ def _from_cache(state: Run) -> Made | None:
     tree = plan.results.trees[start - 1]
     assert plan.cache is not None  # where there are trees there is a cache
     if start == len(plan.steps) and plan.cache.store is plan.output:  # it is published from store to store
-        return Made(Artifact(state.private, last.step.pass_.produces, digest_of(tree.files)), tree.files, tree)
+        return Made(Artifact(state.private, last.step.pass_.produces, tree.digest), tree.files, tree)
     return Made(_artifact(state, start - 1), tree.files, tree)
 
 
@@ -98,7 +98,7 @@ def _artifact(state: Run, index: int) -> Artifact:
     base = None
     if step.step.pass_.produces == HF_ADAPTER:
         base = state.plan.model.fetch() if index == 0 else _artifact(state, index - 1)
-    return Artifact(folder, step.step.pass_.produces, digest_of(tree.files), base)
+    return Artifact(folder, step.step.pass_.produces, tree.digest, base)
 
 
 def _hide_what_nobody_needs(to_run: list[StepPlan], plan: Plan) -> None:
@@ -131,7 +131,7 @@ def _described(plan: Plan, published: Published) -> ArtifactReport:
     return ArtifactReport(
         uri=published.uri,
         format=plan.steps[-1].step.pass_.produces,
-        digest=digest_of(published.files),
-        bytes=sum(f.size for f in published.files),
+        digest=published.tree.digest,
+        bytes=published.tree.bytes,
         files=len(published.files),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from millwright_api.errors import OutputExists, UserError
+from millwright_api.errors import UserError
 from millwright_api.v1alpha1 import OptimizationJob, S3Location, Target
 from millwright_runner import registry
 from millwright_runner.artifact import HF_ADAPTER
@@ -14,7 +14,7 @@ from millwright_runner.data import FoundData, check_format, find_data
 from millwright_runner.digests import DigestMemo
 from millwright_runner.models import FoundModel, find_model
 from millwright_runner.passes import Estimate
-from millwright_runner.published import Published, damaged_files, read_published
+from millwright_runner.published import Published, damaged_files, read_published, refuse_other
 from millwright_runner.registry import BoundStep
 from millwright_runner.stores import Store, open_store
 from millwright_runner.trees import Tree
@@ -98,8 +98,8 @@ def make_plan(job: OptimizationJob, settings: Settings) -> Plan:
     spec = job.spec
     bound = registry.bind(job)
     registry.check_chain(bound)
-    for entry in spec.data:
-        check_format(entry)
+    for index, entry in enumerate(spec.data):
+        check_format(entry, f"spec.data[{index}]")
     model = find_model(spec.model, settings.base, settings.home)
     for step in bound:
         _check_step(step, model, spec.target)
@@ -110,14 +110,11 @@ def make_plan(job: OptimizationJob, settings: Settings) -> Plan:
     cache = _open_cache(spec.cache.mode, output, settings.cache, memo)
     keys = step_keys(bound, model.digest, {name: found.digest for name, found in data.items()}, spec.target)
     published = read_published(output)
-    same = published is not None and published.fingerprint == keys[-1]
-    if published is not None and not same and not spec.output.replace:
-        raise OutputExists(
-            f"it holds another result ({published.fingerprint[:12]}; this job's is {keys[-1][:12]})",
-            where=output.uri, hint="set spec.output.replace: true, or choose another output",
-        )
-    if published is not None and (not same or cache is None or damaged_files(output, published, memo)):
-        published = None  # to be made again, also when the cache is off
+    refuse_other(output, published, keys[-1], replace=spec.output.replace)
+    if published is not None and (
+        published.fingerprint != keys[-1] or cache is None or damaged_files(output, published, memo)
+    ):
+        published = None  # another result that may be replaced, or this one to be made again
     results = find_results(bound, keys, cache)
     steps = [
         StepPlan(step, key, published is not None or index < results.start, step.pass_.estimate(model.facts))

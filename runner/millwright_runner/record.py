@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from typing import Any
 
 from millwright_api.errors import MillwrightError, Stopped
 from millwright_api.report import ArtifactReport, PassReport, RunReport
@@ -53,7 +54,7 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _common(passes: list[PassReport], plan: Plan | None, seconds: float) -> dict[str, object]:
+def _common(passes: list[PassReport], plan: Plan | None, seconds: float) -> dict[str, Any]:
     libraries = tuple(sorted({name for step in plan.steps for name in step.step.pass_.libraries})) if plan else ()
     return {
         "fingerprint": plan.fingerprint if plan else None,

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from millwright_api.errors import MillwrightError, NoSpaceLeft, PassFailed, Stopped
-from millwright_api.report import PassReport, Progress
+from millwright_api.report import HitOrMiss, PassReport, Phase, Progress
 from millwright_runner.artifact import HF_ADAPTER, Artifact, FileDigest, digest_of
 from millwright_runner.checkpoints import StoredCheckpoints
-from millwright_runner.data import pack
+from millwright_runner.data import PackedSequences, pack
 from millwright_runner.digests import DigestMemo, digest_folder
-from millwright_runner.passes import Context, Sequences, StopFlag
+from millwright_runner.passes import Context, StopFlag, Tell
 from millwright_runner.plan import Plan, Settings, StepPlan
 from millwright_runner.training.loading import release_memory
 from millwright_runner.trees import Tree, fetch_tree
@@ -100,20 +100,33 @@ def run_step(state: Run, step: StepPlan, artifact: Artifact) -> Made:
         if cache is not None and tree is not None:
             folder = fetch_tree(cache.store, tree, state.private / step.key, state.memo)
             made = _made(step, artifact, folder, tree.files, tree)
-            state.finished(_report(step, "Succeeded", "Hit", 0.0, made))
+            state.finished(_report(step, "Succeeded", "Hit", 0.0, made=made))
             return made
         return _run_here(state, step, artifact, place)
 
 
 def _run_here(state: Run, step: StepPlan, artifact: Artifact, place: Workplace) -> Made:
     cache, began = state.plan.cache, time.monotonic()
-    context = _context(state, step, place)
-    how = "Miss" if cache is not None else "Off"
+    plan = state.plan
+    checkpoints = StoredCheckpoints(
+        plan.output, step.key, plan.job.spec.checkpoint.every_steps, place.scratch / "checkpoints", state.memo
+    )
+    context = Context(
+        folder=place.result,
+        scratch=place.scratch,
+        target=plan.job.spec.target,
+        trust_remote_code=plan.job.spec.model.trust_remote_code,
+        data=_data(state, step, place),
+        checkpoints=checkpoints,
+        stop=state.stop,
+        tell=_teller(state, step),
+    )
+    how: HitOrMiss = "Miss" if cache is not None else "Off"
     try:
         _call(step, artifact, context)
     except MillwrightError as error:
-        phase = "Stopped" if isinstance(error, Stopped) else "Failed"
-        state.finished(_report(step, phase, how, time.monotonic() - began, None, context))
+        phase: Phase = "Stopped" if isinstance(error, Stopped) else "Failed"
+        state.finished(_report(step, phase, how, time.monotonic() - began, made=None, context=context))
         raise
     finally:
         if context.history:
@@ -124,9 +137,9 @@ def _run_here(state: Run, step: StepPlan, artifact: Artifact, place: Workplace) 
     if not files:
         raise PassFailed(f"{step.step.pass_.name} made nothing", where=step.step.where)
     folder, tree = _keep(state, step, place, files)
-    context.checkpoints.clear()
+    checkpoints.clear()
     made = _made(step, artifact, folder, files, tree)
-    state.finished(_report(step, "Succeeded", how, time.monotonic() - began, made, context))
+    state.finished(_report(step, "Succeeded", how, time.monotonic() - began, made=made, context=context))
     return made
 
 
@@ -135,7 +148,7 @@ def _keep(state: Run, step: StepPlan, place: Workplace, files: list[FileDigest])
     cache, tree = state.plan.cache, None
     if cache is not None and cache.writes:
         tree = cache.keep(step.key, place.result, {"pass": step.step.pass_.name, "step": step.step.name}, files)
-        local = cache.store.local(tree.prefix)
+        local = cache.store.local(tree.root)
         if local is not None:
             return local, tree
     folder = state.private / step.key
@@ -168,38 +181,24 @@ def _options(step: StepPlan) -> set[str]:
     return {info.alias or name for name, info in type(step.step.pass_).model_fields.items()}
 
 
-def _context(state: Run, step: StepPlan, place: Workplace) -> Context:
-    plan = state.plan
-    checkpoints = StoredCheckpoints(
-        plan.output, step.key, plan.job.spec.checkpoint.every_steps, place.scratch / "checkpoints", state.memo
-    )
-
-    began: dict[str, float] = {}
+def _teller(state: Run, step: StepPlan) -> Tell:
+    """Returns the function that a pass tells its progress by; it adds the estimated time left."""
+    began: dict[str, tuple[float, int]] = {}
 
     def tell(message: str, *, done: int | None = None, total: int | None = None, loss: float | None = None) -> None:
         eta = None
         if done is not None and total:
-            first = began.setdefault(message, time.monotonic())
-            start = int(began.setdefault(f"{message} from", done))
-            if done > start:
-                eta = (time.monotonic() - first) / (done - start) * (total - done)
+            at, first = began.setdefault(message, (time.monotonic(), done))
+            if done > first:
+                eta = (time.monotonic() - at) / (done - first) * (total - done)
         state.tell(step, message, done=done, total=total, loss=loss, eta_seconds=eta)
 
-    return Context(
-        folder=place.result,
-        scratch=place.scratch,
-        target=plan.job.spec.target,
-        trust_remote_code=plan.job.spec.model.trust_remote_code,
-        data=_data(state, step, place),
-        checkpoints=checkpoints,
-        stop=state.stop,
-        tell=tell,
-    )
+    return tell
 
 
-def _data(state: Run, step: StepPlan, place: Workplace) -> Mapping[str, Sequences]:
+def _data(state: Run, step: StepPlan, place: Workplace) -> Mapping[str, PackedSequences]:
     """Tokenizes what the pass refers to: before it imports anything, so that bad rows cost seconds."""
-    packed: dict[str, Sequences] = {}
+    packed: dict[str, PackedSequences] = {}
     for name in dict.fromkeys(step.step.pass_.data_refs().values()):
         state.tell(step, f"tokenizing {name}")
         packed[name] = pack(
@@ -216,7 +215,9 @@ def _made(step: StepPlan, before: Artifact, folder: Path, files: list[FileDigest
     return Made(Artifact(folder, step.step.pass_.produces, digest_of(files), base), files, tree)
 
 
-def _report(step: StepPlan, phase: Any, cache: Any, seconds: float, made: Made | None, context: Context | None = None) -> PassReport:
+def _report(
+    step: StepPlan, phase: Phase, cache: HitOrMiss, seconds: float, *, made: Made | None, context: Context | None = None
+) -> PassReport:
     return PassReport(
         name=step.step.name,
         pass_=step.step.pass_.name,

@@ -22,7 +22,7 @@ Built-in passes are registered the same way.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
@@ -30,8 +30,9 @@ from typing import Annotated, Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from millwright_api.v1alpha1 import ChatFormat, Target, TextFormat
+from millwright_api.v1alpha1 import Target
 from millwright_runner.artifact import Artifact
+from millwright_runner.data.sequences import PackedSequences
 from millwright_runner.models import ModelFacts
 
 
@@ -42,18 +43,6 @@ class RefersToData:
 
 DataRef = Annotated[str, StringConstraints(min_length=1, max_length=63), RefersToData()]
 """An option that names one of spec.data: its existence is checked, its content is part of the cache key."""
-
-
-class Sequences(Protocol):
-    """Token sequences of one data set, on disk: see `millwright_runner.data`."""
-
-    format: TextFormat | ChatFormat
-    """How they were made: maximum length, padding."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> dict[str, list[int]]:
-        """Returns one sequence: input_ids and labels, each a list of token ids (labels: -100 where no loss counts)."""
 
 
 class Checkpoints(Protocol):
@@ -71,7 +60,10 @@ class Checkpoints(Protocol):
 class Tell(Protocol):
     """Tells how far a pass is."""
 
-    def __call__(self, message: str, *, done: int | None = None, total: int | None = None, loss: float | None = None) -> None: ...
+    def __call__(
+        self, message: str, *, done: int | None = None, total: int | None = None, loss: float | None = None
+    ) -> None:
+        """Tells what it is doing, how many of how many units are done, and the training loss."""
 
 
 @dataclass
@@ -114,7 +106,7 @@ class Context:
     scratch: Path
     target: Target
     trust_remote_code: bool
-    data: Mapping[str, Sequences]
+    data: Mapping[str, PackedSequences]
     checkpoints: Checkpoints
     stop: StopFlag
     tell: Tell
@@ -213,5 +205,5 @@ def _refers_to_data(info: Any) -> bool:
 
 
 __all__ = [
-    "Checkpoints", "Context", "DataRef", "Estimate", "Pass", "RefersToData", "Sequences", "StopFlag", "Tell",
+    "Checkpoints", "Context", "DataRef", "Estimate", "Pass", "RefersToData", "StopFlag", "Tell",
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from millwright_api.errors import InvalidManifest, InvalidModel
 from millwright_runner.artifact import Artifact
-from millwright_runner.data import Split, split
-from millwright_runner.passes import Context, Sequences
+from millwright_runner.data.sequences import PackedSequences, Part, split
+from millwright_runner.passes import Context
 from millwright_runner.training.batches import collator, micro_batch
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def train_adapter(options: Lora, artifact: Artifact, context: Context) -> None:
     micro = micro_batch(options.training.sequences_per_step, longest, device) if size == "auto" else int(size)
     while True:
         try:
-            return _train(options, artifact, context, train, held_back, micro, device)
+            return _train(options, artifact, context, Setup(train, held_back, micro, device))
         except torch.OutOfMemoryError:
             if size != "auto" or micro == 1:
                 raise InvalidManifest(
@@ -56,7 +57,7 @@ def train_adapter(options: Lora, artifact: Artifact, context: Context) -> None:
         torch.cuda.empty_cache()
 
 
-def sequences(options: Lora, context: Context) -> tuple[Sequences, Sequences | None]:
+def sequences(options: Lora, context: Context) -> tuple[PackedSequences | Part, PackedSequences | Part | None]:
     """Returns the sequences to train on, and those to evaluate on or None.
 
     Raises:
@@ -68,11 +69,27 @@ def sequences(options: Lora, context: Context) -> tuple[Sequences, Sequences | N
     if options.eval_fraction is None and options.eval_size is None:
         return train, None
     seed = options.training.seed if options.training.data_seed is None else options.training.data_seed
-    parts: Split = split(train, fraction=options.eval_fraction, size=options.eval_size, seed=seed)
-    return parts.train, parts.held_back
+    return split(train, eval_fraction=options.eval_fraction, eval_size=options.eval_size, seed=seed)
 
 
-def _train(options: Lora, artifact: Artifact, context: Context, train: Sequences, held_back: Sequences | None, micro: int, device: str) -> None:
+@dataclass(frozen=True)
+class Setup:
+    """What was decided about one try.
+
+    Attributes:
+        train: sequences to train on.
+        held_back: sequences to evaluate on, or None.
+        micro: sequences in a micro-batch.
+        device: cpu or cuda.
+    """
+
+    train: PackedSequences | Part
+    held_back: PackedSequences | Part | None
+    micro: int
+    device: str
+
+
+def _train(options: Lora, artifact: Artifact, context: Context, setup: Setup) -> None:
     import transformers
 
     from millwright_runner.training.callbacks import BEST, Best, Reporting, Saving, save_adapter
@@ -80,17 +97,17 @@ def _train(options: Lora, artifact: Artifact, context: Context, train: Sequences
     output = context.scratch / "trainer"
     checkpoint = restore(context, output)
     context.tell("loading the model")
-    model, pad_id = wrapped_model(options, artifact, context, device)
-    spec = train.format
+    model, pad_id = wrapped_model(options, artifact, context, setup.device)
+    spec = setup.train.format
     callbacks: list[transformers.TrainerCallback] = [Reporting(context)]
     if options.training.early_stopping is not None:
         callbacks.append(Best(options.training.early_stopping, output))
     trainer = transformers.Trainer(
         model=model,
-        args=transformers.TrainingArguments(**trainer_arguments(options, context, output, micro, device, held_back is not None)),
+        args=transformers.TrainingArguments(**trainer_arguments(options, setup, context, output)),
         data_collator=collator(pad_id, spec.padding_side, spec.max_length if spec.padding == "maxLength" else None),
-        train_dataset=train,
-        eval_dataset=held_back,
+        train_dataset=setup.train,
+        eval_dataset=setup.held_back,
         callbacks=[*callbacks, Saving(context, output)],
     )
     for callback in (transformers.PrinterCallback, transformers.ProgressCallback):
@@ -105,7 +122,7 @@ def _train(options: Lora, artifact: Artifact, context: Context, train: Sequences
     else:
         save_adapter(model, context.folder)
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
-    context.metrics |= {"trainLoss": result.training_loss, "optimizerSteps": trainer.state.global_step, "microBatch": micro}
+    context.metrics |= {"trainLoss": result.training_loss, "optimizerSteps": trainer.state.global_step, "microBatch": setup.micro}
     if losses:
         context.metrics |= {"evalLoss": losses[-1], "bestEvalLoss": min(losses)}
     context.history += [entry for entry in trainer.state.log_history if "loss" in entry or "eval_loss" in entry]
@@ -122,7 +139,8 @@ def wrapped_model(options: Lora, artifact: Artifact, context: Context, device: s
     from millwright_runner.training.loading import load_model
 
     quantization = options.quantization()
-    model = load_model(artifact.folder, options.training.dtype if options.training.dtype != "float16" else "float32", context.trust_remote_code, device, quantization)
+    dtype = "float32" if options.training.dtype == "float16" else options.training.dtype  # float16 is mixed precision
+    model = load_model(artifact.folder, dtype, context.trust_remote_code, device=device, quantization=quantization)
     model.config.use_cache = False
     if quantization is not None:
         model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=options.training.gradient_checkpointing)
@@ -136,7 +154,7 @@ def wrapped_model(options: Lora, artifact: Artifact, context: Context, device: s
     return wrapped, pad_id
 
 
-def trainer_arguments(options: Lora, context: Context, output: Path, micro: int, device: str, evaluates: bool) -> dict[str, Any]:
+def trainer_arguments(options: Lora, setup: Setup, context: Context, output: Path) -> dict[str, Any]:
     """Returns the keyword arguments of transformers' TrainingArguments."""
     training = options.training
     steps = training.eval_steps
@@ -152,20 +170,20 @@ def trainer_arguments(options: Lora, context: Context, output: Path, micro: int,
         "warmup_steps": training.warmup_ratio if training.warmup_steps is None else training.warmup_steps,
         "weight_decay": training.weight_decay,
         "max_grad_norm": training.max_grad_norm,
-        "per_device_train_batch_size": micro,
+        "per_device_train_batch_size": setup.micro,
         "per_device_eval_batch_size": training.per_device_eval_batch_size,
-        "gradient_accumulation_steps": training.sequences_per_step // micro,
+        "gradient_accumulation_steps": training.sequences_per_step // setup.micro,
         "optim": training.optimizer,
         "adam_beta1": training.adam_beta1,
         "adam_beta2": training.adam_beta2,
         "adam_epsilon": training.adam_epsilon,
         "activation_checkpointing": training.gradient_checkpointing,
         "bf16": training.dtype == "bfloat16",
-        "fp16": training.dtype == "float16" and device == "cuda",
-        "use_cpu": device == "cpu",
+        "fp16": training.dtype == "float16" and setup.device == "cuda",
+        "use_cpu": setup.device == "cpu",
         "logging_steps": training.logging_steps,
         "logging_nan_inf_filter": False,
-        "eval_strategy": ("steps" if steps else "epoch") if evaluates else "no",
+        "eval_strategy": ("steps" if steps else "epoch") if setup.held_back is not None else "no",
         "eval_steps": steps,
         "train_sampling_strategy": "group_by_length" if training.group_by_length else "random",
         "label_smoothing_factor": training.label_smoothing,
@@ -174,7 +192,7 @@ def trainer_arguments(options: Lora, context: Context, output: Path, micro: int,
         "report_to": "none",
         "disable_tqdm": True,
         "remove_unused_columns": False,
-        "dataloader_pin_memory": device == "cuda",
+        "dataloader_pin_memory": setup.device == "cuda",
         "prediction_loss_only": True,
     }
 

@@ -49,7 +49,9 @@ def device_name() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_model(folder: Path, dtype: str, trust_remote_code: bool, device: str, quantization: dict[str, Any] | None = None) -> Any:
+def load_model(
+    folder: Path, dtype: str, trust_remote_code: bool, *, device: str, quantization: dict[str, Any] | None = None
+) -> Any:
     """Returns the causal language model of a folder; nothing is asked of any hub.
 
     Args:
