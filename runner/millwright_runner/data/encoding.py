@@ -14,8 +14,8 @@ from millwright_runner.data.tokens import Tokens
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
-BATCH_CHARACTERS, BATCH_ROWS = 1 << 19, 4096
-"""A batch is full at either: enough work for all cores, and a few megabytes of encodings."""
+BATCH_CHARACTERS, BATCH_ROWS = 1 << 17, 2048
+"""A batch is full at either: enough work for all cores, and at 100 bytes a token a few megabytes."""
 
 Render = Callable[[dict[str, Any], str], Rendered]
 

@@ -1,4 +1,4 @@
-"""Models: where they come from, and what their config and their files' headers tell without loading them."""
+"""What is known of a model before anything is loaded. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from millwright_api.v1alpha1 import Model
 from millwright_runner.artifact import Artifact
 
 
@@ -58,24 +57,12 @@ class FoundModel:
     fetch: Callable[[], Artifact]
 
 
-def find_model(model: Model, base: Path, home: Path) -> FoundModel:
-    """Looks a model up.
-
-    Args:
-        model: the manifest's model.
-        base: the folder that relative paths start from.
-        home: a folder of this machine for downloads and remembered digests.
-
-    Raises:
-        ModelNotFound: no such folder, repository or revision.
-        InvalidModel: no config.json, no tokenizer, torn or missing safetensors, remote code that is not trusted.
-        AccessDenied, StoreUnreachable: the place did not let us look.
-    """
-    raise NotImplementedError
+EMBEDDINGS_AND_HEADS = ("embed", "lm_head", "wte", "wpe", "word_emb", "position_emb")
+"""How the modules are called that peft's all-linear leaves out: what their names begin with."""
 
 
 def linear_modules(facts: ModelFacts) -> list[str]:
     """Returns the names of the modules that adapters can sit on: those of two-dimensional weights, but for the
     embeddings and the head (as peft's all-linear has it)."""
     names = (name.removesuffix(".weight") for name, shape in facts.tensors.items() if name.endswith(".weight") and len(shape) == 2)
-    return [name for name in names if not name.rpartition(".")[2].startswith(("embed", "lm_head", "wte", "wpe", "word_emb"))]
+    return [name for name in names if not name.rpartition(".")[2].startswith(EMBEDDINGS_AND_HEADS)]

@@ -1,0 +1,37 @@
+"""Models: where they come from, and what their config and their files' headers tell without loading them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from millwright_api.v1alpha1 import Model
+from millwright_runner.models.facts import FoundModel, ModelFacts, linear_modules
+
+__all__ = ["FoundModel", "ModelFacts", "find_model", "linear_modules"]
+
+
+def find_model(model: Model, base: Path, home: Path) -> FoundModel:
+    """Looks a model up.
+
+    Args:
+        model: the manifest's model.
+        base: the folder that relative paths start from.
+        home: a folder of this machine for downloads and remembered digests.
+
+    Raises:
+        ModelNotFound: no such folder, repository or revision.
+        InvalidModel: no config.json, no tokenizer, torn or missing safetensors, remote code that is not trusted.
+        AccessDenied, StoreUnreachable: the place did not let us look.
+    """
+    trusted = model.trust_remote_code
+    if model.hugging_face is not None:
+        from millwright_runner.models.hub import find_on_hub  # imports the hub's client
+
+        return find_on_hub(model.hugging_face, home, trusted=trusted)
+    if model.s3 is not None:
+        from millwright_runner.models.s3 import find_s3
+
+        return find_s3(model.s3, home, trusted=trusted)
+    from millwright_runner.models.local import find_local
+
+    return find_local(base / str(model.path), str(model.path), home, trusted=trusted)
