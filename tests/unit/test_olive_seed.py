@@ -6,11 +6,11 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from tests.olive.samples import SAMPLES, imported, lines, note_on, sample
 
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import registry
 from millwright_runner.olive import convert, looks_like_olive, read_config, to_yaml
-from tests.olive.samples import SAMPLES, imported, lines, note_on, sample
 
 
 def test_the_sample_is_the_published_file_unchanged():

@@ -69,10 +69,10 @@ def _file(work: Work, view: View, builder: str, place: str, root: str | None) ->
     if folder := view.text("data_dir"):
         work.trace.mapped(folder.path, f"{place}.source.path")
         parts.append(folder.value)
-    path = str(PurePath(*parts, file.value))
-    if path.startswith("azureml:"):
+    if file.value.startswith("azureml:"):
         return {"path": _datastore(work, file)}, limit
-    if "*" in path or "://" in path:
+    path = str(PurePath(*parts, file.value))
+    if "*" in path or "://" in file.value:
         work.trace.unmapped(file.path, "one file on this machine is read: join the files into one", blocks=True)
     elif not path.lower().endswith(BUILDERS[builder]):
         why = f"the form of a file is told by its suffix: rename it to {' or '.join(BUILDERS[builder])}"
