@@ -27,7 +27,8 @@ TONES = ("sad", "joy", "fear", "surprise")
 BATCH = 32
 """onnxruntime-genai 0.18 refuses 40."""
 NEW_TOKENS = 4
-SAMPLES = 6
+MISSES = 2
+"""Phrases shown that the last model gets wrong, besides one of each tone."""
 
 Row = dict[str, str]
 
@@ -85,12 +86,19 @@ def accuracy_table(rows: list[Row], answers: dict[str, list[str]]) -> Table:
     return table
 
 
+def samples(rows: list[Row], answers: list[str]) -> list[int]:
+    """Returns the places of the first phrase of each tone, and of the first ones that are answered wrong."""
+    first = [next(p for p, row in enumerate(rows) if row["tone"] == tone) for tone in TONES]
+    missed = [p for p, row in enumerate(rows) if row["tone"] != answers[p] and p not in first]
+    return [*first, *missed[:MISSES]]
+
+
 def sample_table(rows: list[Row], answers: dict[str, list[str]]) -> Table:
     """Returns a table with some phrases and what each model says."""
     table = Table(title="Some of them")
     for column in ("phrase", "tone", *answers):
         table.add_column(column)
-    for place in range(0, len(rows), max(1, len(rows) // SAMPLES)):
+    for place in samples(rows, list(answers.values())[-1]):
         row = rows[place]
         said = [f"[{'green' if given[place] == row['tone'] else 'red'}]{given[place] or '—'}[/]" for given in answers.values()]
         table.add_row(row["phrase"], row["tone"], *said)

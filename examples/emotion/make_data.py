@@ -36,7 +36,7 @@ VERBS = {
     "sad": ("wept", "grieved", "sobbed", "mourned", "sighed", "despaired", "sorrowed", "cried"),
     "joy": ("danced", "laughed", "sang", "cheered", "smiled", "celebrated", "rejoiced", "clapped"),
     "fear": ("trembled", "crouched", "froze", "screamed", "shivered", "panicked", "cowered", "fled"),
-    "surprise": ("gasped", "stared", "blinked", "marvelled", "gaped", "wondered", "jumped", "stopped short"),
+    "surprise": ("gasped", "stared", "blinked", "marvelled", "gaped", "wondered", "jumped", "goggled"),
 }
 OBJECTS = {
     "sad": (

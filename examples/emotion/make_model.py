@@ -18,6 +18,7 @@ import torch
 from make_data import TONES, unlabelled
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"
 VOCABULARY, CONTEXT = 2048, 512
@@ -83,6 +84,7 @@ def make(folder: Path, seed: int = 0) -> None:
     tokenizer = make_tokenizer(texts)
     model = make_model(tokenizer)
     read(model, tokenizer, [text + tokenizer.eos_token for text in texts])
+    disable_progress_bar()
     part = folder.with_name(folder.name + ".part")
     model.save_pretrained(part)
     tokenizer.save_pretrained(part)
