@@ -69,6 +69,10 @@ class Cache:
         tree = load_tree(self.store, prefix(key))
         return None if tree is None or verify_tree(self.store, tree, self._memo) else tree
 
+    def peek(self, key: str) -> Tree | None:
+        """Returns what the result under a key says of itself; its files are not looked at."""
+        return load_tree(self.store, prefix(key))
+
     def keep(self, key: str, folder: Path, meta: dict[str, object], files: list[FileDigest]) -> Tree:
         """Stores a step's result; when another process was faster, returns what that one stored."""
         there = self.find(key)

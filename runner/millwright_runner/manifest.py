@@ -21,6 +21,7 @@ STDIN = Path("-")
 SUFFIXES = (".yaml", ".yml", ".json")
 
 _LINE = re.compile(r"^(?P<path>[^\s:]+): ")
+_OURS = re.compile(r"^(spec|metadata)\b")
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
@@ -33,7 +34,7 @@ class Manifest:
         base: the folder that the manifest's relative paths start from.
         name: what messages call the file.
         origins: place in the manifest → where it was written: `job.yaml:12`, `--set passes.lora.r`.
-        imported: lines about an Olive workflow that was converted on the way: what was not taken over, and notes.
+        imported: lines of an Olive workflow that were not taken over; the model is the same without them.
     """
 
     job: OptimizationJob
@@ -44,9 +45,9 @@ class Manifest:
 
     def locate(self, error: MillwrightError) -> None:
         """Puts file and line before the manifest's paths in an error that was found after loading."""
-        if error.where is None:
+        if error.where is None and _OURS.match(error.message):
             error.message = _located(error.message, self.origins, self.name)
-        elif error.where.startswith("spec"):
+        elif error.where is not None and _OURS.match(error.where):
             error.where = f"{_origin(error.where, self.origins, self.name)}: {error.where}"
 
 
@@ -154,8 +155,7 @@ def _from_olive(value: dict[str, Any], path: Path) -> tuple[dict[str, Any], tupl
             "\n".join(blocking), where=None if len(blocking) > 1 else str(path),
             hint="the model would be another one without this; `millwright import` writes a manifest to edit",
         )
-    lines = [f"{line} (not taken over; the model is the same)" for line in found.unmapped]
-    return found.manifest, tuple(lines)
+    return found.manifest, tuple(map(str, found.unmapped))
 
 
 def _located(lines: str, origins: dict[Place, str], name: str) -> str:

@@ -6,7 +6,7 @@ import shutil
 import time
 
 from millwright_api.errors import MillwrightError
-from millwright_api.report import ArtifactReport, PassReport, RunReport
+from millwright_api.report import ArtifactReport, RunReport
 from millwright_runner import record, workplace
 from millwright_runner.artifact import HF_ADAPTER, Artifact
 from millwright_runner.digests import DigestMemo
@@ -14,7 +14,7 @@ from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Plan, Settings, StepPlan
 from millwright_runner.published import Published, publish
 from millwright_runner.registry import is_builtin
-from millwright_runner.steps import Made, Observer, Run, run_step
+from millwright_runner.steps import Made, Observer, Run, report_hit, run_step
 from millwright_runner.training.loading import hide_unneeded
 from millwright_runner.trees import fetch_tree
 
@@ -47,7 +47,7 @@ def _work(state: Run) -> ArtifactReport:
     plan = state.plan
     for step in plan.steps:
         if step.hit:
-            _report_hit(state, step)
+            report_hit(state, step, plan.cache.peek(step.key) if plan.cache else None)
     if plan.published is not None:
         return _described(plan, plan.published)
     to_run = [step for step in plan.steps if not step.hit]
@@ -60,21 +60,6 @@ def _work(state: Run) -> ArtifactReport:
     assert made is not None  # the contract: a job has at least one step
     state.stop.check("before publishing")
     return _publish(state, made)
-
-
-def _report_hit(state: Run, step: StepPlan) -> None:
-    tree = state.plan.results.trees.get(step.step.index)
-    state.finished(
-        PassReport(
-            name=step.step.name,
-            pass_=step.step.pass_.name,
-            phase="Succeeded",
-            cache="Hit",
-            key=step.key,
-            digest=tree.digest if tree else None,
-            bytes=tree.bytes if tree else None,
-        )
-    )
 
 
 def _from_cache(state: Run) -> Made | None:

@@ -131,7 +131,7 @@ def _wrong(detail: ErrorDetails, node: Schema, root: Schema) -> str:
     kinds = {part.get("type") for part in schema.alternatives(node, root)}
     if isinstance(value, str) and kinds <= {"integer", "number", "boolean", "null"} and _is_plain_scalar(value):
         return f"{text} (write it without quotes)"
-    if isinstance(value, bool | int | float) and kinds <= {"string", "null"}:
+    if isinstance(value, bool | int | float | Mapping | list) and kinds <= {"string", "null"}:
         return f"{text} (write it in quotes)"
     return text
 

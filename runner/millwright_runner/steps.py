@@ -100,9 +100,31 @@ def run_step(state: Run, step: StepPlan, artifact: Artifact) -> Made:
         if cache is not None and tree is not None:
             folder = fetch_tree(cache.store, tree, state.private / step.key, state.memo)
             made = _made(step, artifact, folder, tree.files, tree)
-            state.finished(_report(step, "Succeeded", "Hit", 0.0, made=made))
+            report_hit(state, step, tree)
             return made
         return _run_here(state, step, artifact, place)
+
+
+def report_hit(state: Run, step: StepPlan, tree: Tree | None) -> None:
+    """Reports a step whose result was there; what it measured when it ran is told again.
+
+    Args:
+        tree: its result in the cache; None when only the published model is left of it.
+    """
+    if tree is not None and tree.meta.get("history"):
+        state.histories[step.step.name] = tree.meta["history"]
+    state.finished(
+        PassReport(
+            name=step.step.name,
+            pass_=step.step.pass_.name,
+            phase="Succeeded",
+            cache="Hit",
+            key=step.key,
+            digest=tree.digest if tree else None,
+            bytes=tree.bytes if tree else None,
+            metrics=tree.meta.get("metrics", {}) if tree else {},
+        )
+    )
 
 
 def _run_here(state: Run, step: StepPlan, artifact: Artifact, place: Workplace) -> Made:
@@ -136,18 +158,21 @@ def _run_here(state: Run, step: StepPlan, artifact: Artifact, place: Workplace) 
     files, _ = digest_folder(place.result, state.memo)
     if not files:
         raise PassFailed(f"{step.step.pass_.name} made nothing", where=step.step.where)
-    folder, tree = _keep(state, step, place, files)
+    folder, tree = _keep(state, step, place, files, context)
     checkpoints.clear()
     made = _made(step, artifact, folder, files, tree)
     state.finished(_report(step, "Succeeded", how, time.monotonic() - began, made=made, context=context))
     return made
 
 
-def _keep(state: Run, step: StepPlan, place: Workplace, files: list[FileDigest]) -> tuple[Path, Tree | None]:
+def _keep(
+    state: Run, step: StepPlan, place: Workplace, files: list[FileDigest], context: Context
+) -> tuple[Path, Tree | None]:
     """Puts a result where it stays when the step's folders go: into the cache, and else with this process."""
     cache, tree = state.plan.cache, None
     if cache is not None and cache.writes:
-        tree = cache.keep(step.key, place.result, {"pass": step.step.pass_.name, "step": step.step.name}, files)
+        meta = {"pass": step.step.pass_.name, "metrics": context.metrics, "history": context.history}
+        tree = cache.keep(step.key, place.result, meta, files)
         local = cache.store.local(tree.root)
         if local is not None:
             return local, tree

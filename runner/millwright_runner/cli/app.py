@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> int:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     """Until a run takes over: nothing has been made that had to be saved."""
-    raise Stopped(f"{signal.Signals(number).name}: stopped before anything was made", signal=number)
+    raise Stopped(f"{signal.Signals(number).name}: stopped", signal=number)
 
 
 def _usage(error: TyperException, arguments: list[str]) -> int:
@@ -93,9 +93,8 @@ def _usage(error: TyperException, arguments: list[str]) -> int:
 
 
 def _failed(error: BaseException, arguments: list[str]) -> int:
-    report, log = None, None
-    if isinstance(error, failures.RunFailed):
-        error, report, log = error.cause, error.report, error.log
+    failed = error if isinstance(error, failures.RunFailed) else None
+    error, log = (failed.cause, failed.log) if failed else (error, None)
     failure = failures.as_failure(error)
     if "--debug" in arguments:
         traceback.print_exception(error)
@@ -103,6 +102,6 @@ def _failed(error: BaseException, arguments: list[str]) -> int:
         log = screen.write_traceback(error, log)
     failures.tell(failure, screen.people(), log)
     if "--json" in arguments:
-        document = report or failures.report(failure)
+        document = failed.report if failed else failures.report(failure)
         screen.print_json(document.model_dump(mode="json", exclude_none=True))
     return failures.exit_code(failure)

@@ -41,7 +41,7 @@ def as_failure(error: BaseException) -> MillwrightError:
     if isinstance(error, MillwrightError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Stopped("SIGINT: stopped before anything was made", signal=signal.SIGINT)
+        return Stopped("SIGINT: stopped", signal=signal.SIGINT)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceLeft(f"the disk is full: {error.strerror}", where=str(error.filename) if error.filename else None)
     if isinstance(error, MemoryError):
@@ -94,4 +94,4 @@ def needs_traceback(error: MillwrightError) -> bool:
 
 
 def _hint(error: MillwrightError) -> str | None:
-    return "run the same command again; it goes on from what is done" if isinstance(error, TryAgain) else None
+    return "the same command goes on from what is done" if isinstance(error, TryAgain | Stopped) else None

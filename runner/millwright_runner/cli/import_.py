@@ -22,6 +22,7 @@ class FileExists(UserError):
 
 def command(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Olive's workflow: JSON or YAML, new format or old.", show_default=False)],
+    *,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the manifest here. Default: stdout.", show_default=False),

@@ -46,7 +46,7 @@ class LiveView(Watch):
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._now = None
+        self._now, self._note = None, ""
         self._live.stop()
 
     def planned(self, plan: Plan) -> None:
@@ -107,7 +107,6 @@ class LiveView(Watch):
         bar: ProgressBar | str = ""
         if now.total:
             bar = ProgressBar(total=1.0, completed=share_of(now), width=20 if width < WIDE else 32)
-        words = [words for words in (count(now), loss(now), eta(now)) if words]
-        if width >= WIDE and self._losses:
-            words.insert(-1, sparkline(self._losses))
-        return bar, Text("  ".join([now.message, *(word for word in words if word)]))
+        curve = sparkline(self._losses) if width >= WIDE else ""
+        last = loss(self._losses[-1]) if self._losses and now.total else ""
+        return bar, Text("  ".join(word for word in (now.message, count(now), last, curve, eta(now)) if word))

@@ -23,6 +23,7 @@ EXAMPLE = "[bold]Example[/bold]  millwright passes lora"
 
 def command(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this pass's options.", show_default=False)] = None,
+    *,
     json: JsonOption = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", metavar="", help="Print the page docs/passes.md.")] = False,
     debug: DebugOption = False,

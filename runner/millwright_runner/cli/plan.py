@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from rich.table import Table
@@ -21,6 +20,7 @@ EXAMPLE = "[bold]Example[/bold]  millwright plan job.yaml --set passes.finetune.
 
 def command(
     path: ManifestArgument,
+    *,
     sets: SetOption = None,
     cache: CacheOption = None,
     json: JsonOption = False,
@@ -31,8 +31,7 @@ def command(
     Looks at the model, the data and the output, and makes nothing.
     """
     job = manifest.load(path, sets or ())
-    for line in job.imported:
-        sys.stderr.write(line + "\n")
+    screen.tell_imported(job.imported)
     try:
         plan = make_plan(job.job, settings(job, cache))
     except MillwrightError as error:

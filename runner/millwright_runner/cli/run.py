@@ -29,6 +29,7 @@ EXAMPLE = "[bold]Example[/bold]  millwright run job.yaml --set passes.finetune.t
 
 def command(
     path: ManifestArgument,
+    *,
     sets: SetOption = None,
     cache: CacheOption = None,
     json: JsonOption = False,
@@ -45,56 +46,45 @@ def command(
     chosen = settings(job, cache)
     began = time.monotonic()
     if not quiet:
-        for line in job.imported:
-            sys.stderr.write(line + "\n")
+        screen.tell_imported(job.imported)
     try:
         plan = make_plan(job.job, chosen)
     except MillwrightError as error:
         job.locate(error)
         raise
-    report = _run(plan, chosen, job, quiet, debug, began)
+    report = _run(plan, chosen, job, quiet=quiet, debug=debug, began=began)
     if json:
         screen.print_json(report.model_dump(mode="json", exclude_none=True))
     else:
         assert report.artifact is not None  # a run that ends without a model raises
-        sys.stdout.write(f"{report.artifact.uri if quiet else summary(plan, report)}\n")
+        sys.stdout.write(f"{report.artifact.uri}\n" if quiet else f"\n{summary(plan, report)}\n")
 
 
-def _run(plan: Plan, chosen: Settings, job: manifest.Manifest, quiet: bool, debug: bool, began: float) -> RunReport:
+def _run(
+    plan: Plan, chosen: Settings, job: manifest.Manifest, *, quiet: bool, debug: bool, began: float
+) -> RunReport:
     """Runs a plan with somebody watching.
 
     Raises:
-        failures.RunFailed: with the report, and the log when libraries printed anything.
+        failures.RunFailed: with the report, and the log of what libraries printed when that may explain it.
     """
     from millwright_runner import pipeline, record
 
     log = None if debug else screen.new_log() or Path(os.devnull)
-    stop = StopFlag()
-    with screen.libraries_kept_off(log) as console, _watch(console, quiet) as watch, _stopping(stop, watch):
-        try:
-            return _finish(pipeline.run(plan, chosen, watch, stop), log)
-        except BaseException as error:
-            failure = failures.as_failure(error)
-            job.locate(failure)
-            report = record.failed_report(failure, watch.reports, plan, time.monotonic() - began)
-            raise failures.RunFailed(error, report, _worth_keeping(log)) from error
-
-
-def _finish(report: RunReport, log: Path | None) -> RunReport:
-    if log is not None and log != Path(os.devnull):
-        log.unlink(missing_ok=True)
-    return report
-
-
-def _worth_keeping(log: Path | None) -> Path | None:
-    if log is None or log == Path(os.devnull) or not log.exists():
-        return None
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if log.stat().st_size:
-        return log
-    log.unlink()
-    return None
+    stop, keep = StopFlag(), False
+    try:
+        with screen.libraries_kept_off(log) as console, _watch(console, quiet) as watch, _stopping(stop, watch):
+            try:
+                return pipeline.run(plan, chosen, watch, stop)
+            except Exception as error:
+                failure = failures.as_failure(error)
+                job.locate(failure)
+                keep = failures.needs_traceback(failure)
+                report = record.failed_report(failure, watch.reports, plan, time.monotonic() - began)
+                raise failures.RunFailed(error, report, log if keep else None) from error
+    finally:
+        if not keep and log is not None and log != Path(os.devnull):
+            log.unlink(missing_ok=True)
 
 
 def _watch(console: Console, quiet: bool) -> Watch:

@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,13 @@ def results() -> Console:
 def print_json(document: Any) -> None:
     """Writes the one JSON document of a verb to stdout."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+def tell_imported(lines: Sequence[str]) -> None:
+    """Lists on stderr what was not taken over from an Olive workflow that is run, planned or validated directly."""
+    if lines:
+        text = "\n  ".join(["Not taken over from the Olive workflow; the model is the same without:", *lines])
+        sys.stderr.write(text + "\n")
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ EXAMPLE = "[bold]Example[/bold]  millwright validate job.yaml && git commit job.
 
 def command(
     path: ManifestArgument,
+    *,
     sets: SetOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -30,8 +31,8 @@ def command(
     try:
         steps = registry.bind(job.job)
         registry.check_chain(steps)
-        for entry in job.job.spec.data:
-            check_format(entry)
+        for index, entry in enumerate(job.job.spec.data):
+            check_format(entry, f"spec.data[{index}]")
     except MillwrightError as error:
         job.locate(error)
         raise
@@ -41,7 +42,6 @@ def command(
         imported = {"notTakenOver": list(job.imported)} if job.imported else {}
         screen.print_json({"valid": True, "name": job.job.metadata.name, "passes": passes, "data": data, **imported})
     elif not quiet:
-        for line in job.imported:
-            sys.stderr.write(line + "\n")
+        screen.tell_imported(job.imported)
         data_sets = plural(len(job.job.spec.data), "data set")
         sys.stdout.write(f"{job.name} is valid: {plural(len(passes), 'pass')} ({' → '.join(passes)}), {data_sets}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import TextIO
+from typing import IO
 
 from millwright_api.report import PassReport, Progress
 from millwright_runner.cli.words import duration, plural, size
@@ -14,8 +14,8 @@ from millwright_runner.plan import Plan
 LEAST_SECONDS, MOST_SECONDS, LEAST_SHARE = 5.0, 60.0, 0.1
 """A line every tenth of a phase, but not more often than each 5 s and not less often than each minute."""
 
-COUNTED = 1_000_000
-"""Totals from here on are bytes: no job has a million optimizer steps or files."""
+IN_BYTES = ("tokenizing", "fetching", "storing", "publishing")
+"""Phases that count bytes; others count optimizer steps or files."""
 
 
 class Watch:
@@ -55,12 +55,13 @@ class Lines(Watch):
         clock: seconds, monotonic.
     """
 
-    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, out: IO[str], clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._out, self._clock = out, clock
         self._steps: list[str] = []
         self._phase = ("", "")
         self._last_time, self._last_share = 0.0, 0.0
+        self._loss: float | None = None
 
     def planned(self, plan: Plan) -> None:
         """Says what will run."""
@@ -71,15 +72,19 @@ class Lines(Watch):
 
     def progress(self, progress: Progress) -> None:
         """Says a new phase at once, and how far one is from time to time."""
+        if progress.loss is not None:
+            self._loss = progress.loss
         now, phase, share = self._clock(), (progress.step_name, progress.message), share_of(progress)
         waited = now - self._last_time
         due = waited >= MOST_SECONDS or (waited >= LEAST_SECONDS and share - self._last_share >= LEAST_SHARE)
         if phase == self._phase and not (due and progress.done is not None):
             return
+        if phase != self._phase:
+            self._loss = progress.loss
         self._phase, self._last_time, self._last_share = phase, now, share
-        words = [words for words in (count(progress), loss(progress), eta(progress)) if words]
-        tail = f" {', '.join(words)}" if words else ""
-        self._say(f"{self._label(progress.step_name)}: {progress.message}{tail}")
+        words = (count(progress), "" if self._loss is None else loss(self._loss), eta(progress))
+        tail = ", ".join(word for word in words if word)
+        self._say(f"{self._label(progress.step_name)}: {progress.message} {tail}".rstrip())
 
     def finished(self, report: PassReport) -> None:
         """Says how a step ended."""
@@ -108,15 +113,15 @@ def count(progress: Progress) -> str:
     """Returns `20/100`, for bytes `35 MB of 60 MB`, or nothing."""
     if progress.done is None:
         return ""
-    shown = size if (progress.total or progress.done) >= COUNTED else str
+    shown = size if progress.message.startswith(IN_BYTES) else str
     if progress.total is None:
         return shown(progress.done)
     return f"{shown(progress.done)}{' of ' if shown is size else '/'}{shown(progress.total)}"
 
 
-def loss(progress: Progress) -> str:
-    """Returns `loss 1.234`, or nothing."""
-    return "" if progress.loss is None else f"loss {progress.loss:.4g}"
+def loss(value: float) -> str:
+    """Returns `loss 1.234`."""
+    return f"loss {value:.4g}"
 
 
 def eta(progress: Progress) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from millwright_api.names import fingerprint
 from millwright_api.v1alpha1 import Data, S3Location
 from millwright_runner.data.rows import RowFile, RowReader, format_of, look
 from millwright_runner.data.slices import Slice
-from millwright_runner.data.text import TextRenderer, missing_column
+from millwright_runner.data.text import TextRenderer
 from millwright_runner.digests import DigestMemo
 from millwright_runner.lookup import close_names, missing_path
 from millwright_runner.stores import open_store
@@ -62,17 +62,16 @@ def find_data(data: Data, base: Path, home: Path) -> FoundData:
     if source.hugging_face is not None:
         from millwright_runner.data.hub import find_split  # imports the hub's client
 
-        split = find_split(source.hugging_face, home)
-        for column in split.columns and columns_of(data):
-            if column not in split.columns:
-                raise missing_column(column, split.columns, split.where)
+        split = find_split(source.hugging_face, home, f"spec.data[{data.name}].source.huggingFace.split")
+        _check_first_rows(split.first_rows(columns_of(data)), split.where, data, renderer)
         return FoundData(data, _digest(data, ["hub", *split.identity]), split.where, split.files, split.slice)
     if source.s3 is not None:
         file, sha256 = _fetch_s3(source.s3, home)
     else:
         file = _look_at_path(base / str(source.path), str(source.path))
         sha256 = DigestMemo(home).sha256(file.path)
-    _check_first_rows(file, data, renderer)
+    rows = ((file.place(number), row) for number, row in RowReader(file, columns_of(data)))
+    _check_first_rows(rows, file.where, data, renderer)
     return FoundData(data, _digest(data, [file.format, sha256]), file.where, lambda: [file])
 
 
@@ -116,18 +115,20 @@ def _fetch_s3(location: S3Location, home: Path) -> tuple[RowFile, str]:
     return look(target, location.uri), memo.sha256(target)
 
 
-def _check_first_rows(file: RowFile, data: Data, renderer: TextRenderer | None) -> None:
+def _check_first_rows(
+    rows: Iterable[tuple[str, dict[str, Any]]], where: str, data: Data, renderer: TextRenderer | None
+) -> None:
     found = 0
-    for number, row in itertools.islice(RowReader(file, columns_of(data)), min(FIRST_ROWS, data.limit or FIRST_ROWS)):
+    for place, row in itertools.islice(rows, min(FIRST_ROWS, data.limit or FIRST_ROWS)):
         found += 1
         if renderer is not None:
-            renderer(row, file.place(number))
+            renderer(row, place)
         elif data.chat is not None:
             from millwright_runner.data.chat import messages_of
 
-            messages_of(row, data.chat.column, file.place(number))
+            messages_of(row, data.chat.column, place)
     if not found:
-        raise no_rows(file.where)
+        raise no_rows(where)
 
 
 def no_rows(where: str) -> UserError:

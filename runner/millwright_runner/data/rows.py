@@ -93,6 +93,33 @@ def look(path: Path, where: str) -> RowFile:
     return RowFile(path, where, format_, gzipped, stat.st_size, stat.st_mtime_ns)
 
 
+def rows_of(
+    stream: IO[bytes], format_: str, gzipped: bool, place: Callable[[int], str], where: str, columns: Sequence[str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields each row of an open file with its line, or with its number from 1 in formats without lines.
+
+    Args:
+        stream: the file; Parquet is read from its end, so it must be able to seek.
+        format_: see RowFile.
+        gzipped: see RowFile.
+        place: names a line for messages.
+        where: names the file for messages.
+        columns: the columns that are wanted; a row may have others too.
+
+    Raises:
+        InvalidData: a row that is malformed, with its place.
+    """
+    try:
+        if format_ == "parquet":
+            from millwright_runner.data.parquet_rows import read_parquet  # pyarrow: a fifth of a second
+
+            yield from read_parquet(stream, where, columns)
+        else:
+            yield from _READERS[format_](cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if gzipped else stream, place)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InvalidData(f"not a whole gzip file: {error}", where=where) from error
+
+
 class RowReader:
     """Reads one file's rows; `done` is how many of its bytes have been read so far.
 
@@ -121,18 +148,10 @@ class RowReader:
         try:
             with file.path.open("rb") as raw:
                 self._position = raw.tell
-                if file.format == "parquet":
-                    from millwright_runner.data.parquet_rows import read_parquet  # pyarrow: a fifth of a second
-
-                    yield from read_parquet(raw, file.where, self._columns)
-                else:
-                    stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if file.gzipped else raw
-                    yield from _READERS[file.format](stream, file.place)
+                yield from rows_of(raw, file.format, file.gzipped, file.place, file.where, self._columns)
         except PermissionError as error:
             raise AccessDenied("the file may not be read by this user", where=file.where) from error
         except FileNotFoundError as error:
             raise DataNotFound("the file is gone", where=file.where) from error
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise InvalidData(f"not a whole gzip file: {error}", where=file.where) from error
         finally:
             self._position = lambda: file.size

@@ -41,7 +41,7 @@ def _keys(row: Row) -> str:
 
 def _fate(row: Row) -> str:
     if row.to:
-        return f"`{row.to}`{_choices(row)}"
+        return f"`{row.to}`{_choices(row)}{f'; {row.says}' if row.says else ''}"
     if row.why:
         listed = "listed, and not run" if row.blocks else "listed"
         fine = f"{_values(row.fine)}: {row.says or 'nothing to do'}; else " if row.fine else ""

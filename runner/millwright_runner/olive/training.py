@@ -40,15 +40,23 @@ def training(
         added.append("maxSteps")
         if epochs := view.get("num_train_epochs"):
             work.trace.note(epochs.path, "Olive's default of max_steps goes before it: leave out maxSteps if the epochs shall decide")
-    if quantized and work.era == "new" and "optimizer" not in out:
-        out["optimizer"] = "paged_adamw_32bit"
-        added.append("optimizer")
+    added += _optimizer(work, out, prefix, quantized)
     added += _warmup(work, view, prefix, out)
     _evaluations(work, view, prefix, evaluates, out)
     _sampling(work, view, prefix, out)
     _mixed_precision(work, view, dtype)
     _saving(work, view)
     return out, [key for key in added if key in out]
+
+
+def _optimizer(work: Work, out: dict[str, Any], prefix: str, quantized: bool) -> list[str]:
+    """Writes out Olive's default optimizer; a base that is not quantized does without bitsandbytes' paged memory."""
+    if "optimizer" in out or (work.era == "new" and not quantized):
+        return []
+    out["optimizer"] = "paged_adamw_32bit" if quantized else "adamw_torch"
+    if not quantized:
+        work.trace.note((), f"{prefix}: Olive's default is paged_adamw_32bit; adamw_torch makes the same updates without bitsandbytes")
+    return ["optimizer"]
 
 
 def _lengths(work: Work, view: View, prefix: str, out: dict[str, Any]) -> None:

@@ -40,8 +40,9 @@ class Paths:
         """Returns the path as the manifest must have it: absolute ones stay, others start in its own folder."""
         if Path(path).is_absolute() or self.folder == self.cwd == self.beside:
             return path
-        place = self.find(path) or self.cwd / path
-        return os.path.relpath(place, self.folder)
+        base = next((base for base in (self.cwd, self.beside) if (base / path).exists()), self.cwd)
+        # Links are followed first: `..` climbs to where a folder really is.
+        return os.path.relpath(base.resolve() / path, self.folder.resolve())
 
 
 @dataclass

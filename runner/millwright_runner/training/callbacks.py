@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -100,4 +101,9 @@ def save_adapter(model: Any, folder: Path) -> None:
         config.base_model_name_or_path = None
     # The embedding's own weights are never trained here, so they need not be looked for on a hub.
     model.save_pretrained(str(folder), save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # peft's template of a card; ours is made at publishing
+    (folder / "README.md").unlink(missing_ok=True)  # peft's template of a card, with nothing filled in
+    # peft keeps module names in sets, whose order changes from process to process: the digest must not.
+    file = folder / "adapter_config.json"
+    options = json.loads(file.read_text())
+    sets = {name: sorted(options[name]) for name in ("target_modules", "modules_to_save") if isinstance(options[name], list)}
+    file.write_text(json.dumps(options | sets, indent=2, sort_keys=True))
