@@ -305,3 +305,13 @@ def test_keys_that_are_no_words_are_quoted_in_paths():
     config = workflow(passes={"lora": lora(**{"a.b c": 1})})
 
     assert lines(convert(config)) == {'passes.lora["a.b c"]': True}
+
+
+def test_a_manifests_folder_behind_a_link_has_paths_that_climb_from_where_it_really_is(project: Path, tmp_path: Path):
+    deep = tmp_path / "deep/er/jobs"
+    deep.mkdir(parents=True)
+    (project / "linked").symlink_to(deep)
+
+    path = spec_of(LOCAL, cwd=project, folder=project / "linked")["model"]["path"]
+
+    assert (project / "linked" / path).resolve() == (project / "models/small").resolve()

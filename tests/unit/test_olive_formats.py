@@ -127,7 +127,7 @@ def test_defaults_of_the_old_format_are_others():
         "perDeviceTrainBatchSize": 1,
         "perDeviceEvalBatchSize": 1,
         "gradientAccumulationSteps": 16,
-        "optimizer": "paged_adamw_32bit",
+        "optimizer": "adamw_torch",
         "gradientCheckpointing": True,
         "dtype": "bfloat16",
         "loggingSteps": 10,
@@ -147,7 +147,7 @@ def test_lora_r_alone_is_zero_point_seven():
     found = lora_of(workflow(passes={"lora": lora(lora_r=8, lora_alpha=32)}))
 
     assert (found["r"], found["alpha"], found["dropout"]) == (8, 32, 0.05)
-    assert found["training"]["optimizer"] == "paged_adamw_32bit"
+    assert found["training"]["optimizer"] == "adamw_torch"
     assert found["training"]["epochs"] == 3
 
 

@@ -193,6 +193,20 @@ def test_qlora_has_its_own_options_and_optimizer():
     assert options["training"]["optimizer"] == "paged_adamw_32bit"
 
 
+@pytest.mark.parametrize(("kind", "more", "optimizer"), [
+    ("LoRA", {}, None),
+    ("LoRA", {"lora_r": 8}, "adamw_torch"),
+    ("QLoRA", {}, "paged_adamw_32bit"),
+    ("QLoRA", {"lora_r": 8}, "paged_adamw_32bit"),
+])  # fmt: skip
+def test_the_default_optimizer_is_paged_only_where_the_base_is_quantized(kind: str, more: dict[str, Any], optimizer: str | None):
+    """To 0.7 Olive's default was paged for LoRA too: the updates are the same."""
+    found = convert(workflow(passes={"step": lora(type=kind, **more)}))
+
+    assert found.manifest["spec"]["passes"][0][kind.lower()]["training"].get("optimizer") == optimizer
+    assert any("without bitsandbytes" in note.text for note in found.notes) is (optimizer == "adamw_torch")
+
+
 def test_options_of_qlora_on_a_plain_lora_are_listed_as_ignored_by_olive():
     found = convert(workflow(passes={"lora": lora(double_quant=True, quant_type="nf4")}))
 

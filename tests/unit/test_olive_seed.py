@@ -64,7 +64,7 @@ def test_the_manifest_says_what_the_workflow_says():
                             "perDeviceTrainBatchSize": 1,
                             "perDeviceEvalBatchSize": 1,
                             "gradientAccumulationSteps": 4,
-                            "optimizer": "paged_adamw_32bit",
+                            "optimizer": "adamw_torch",
                             "adamBeta2": 0.999,
                             "gradientCheckpointing": False,
                             "dtype": "bfloat16",
@@ -145,7 +145,7 @@ def test_trust_remote_code_is_taken_over_and_remarked_on():
 def test_defaults_of_the_old_format_are_written_out_and_named():
     (note,) = [note.text for note in imported("seed").notes if note.text.startswith("Olive's defaults of passes.lora")]
 
-    assert "training.optimizer paged_adamw_32bit" in note
+    assert "training.optimizer adamw_torch" in note
     assert "training.dtype bfloat16" in note
     assert "training.scheduler constant" in note
     assert "learningRate" not in note, "what the file says is no default"
