@@ -25,28 +25,37 @@ _READERS: dict[str, Callable[[IO[bytes], Callable[[int], str]], Iterator[tuple[i
 
 
 @dataclass(frozen=True)
-class RowFile:
+class RowFormat:
+    """How a file of rows is read.
+
+    Attributes:
+        where: its name as a person knows it, for messages.
+        format: json, jsonl, csv or parquet.
+        gzipped: whether it is compressed as a whole.
+    """
+
+    where: str
+    format: str
+    gzipped: bool
+
+    def place(self, number: int) -> str:
+        """Returns how a message names a row: its line, or its number from 1 in formats without lines."""
+        return f"{self.where}, {'row' if self.format == 'parquet' else 'line'} {number}"
+
+
+@dataclass(frozen=True)
+class RowFile(RowFormat):
     """A file of rows on this machine.
 
     Attributes:
         path: where it lies.
-        where: its name as a person knows it, for messages.
-        format: json, jsonl, csv or parquet.
-        gzipped: whether it is compressed as a whole.
         size: in bytes, when it was looked at.
         mtime_ns: when it was changed last, in nanoseconds, as it was then.
     """
 
     path: Path
-    where: str
-    format: str
-    gzipped: bool
     size: int
     mtime_ns: int
-
-    def place(self, number: int) -> str:
-        """Returns how a message names a row: its line, or its number from 1 in formats without lines."""
-        return f"{self.where}, {'row' if self.format == 'parquet' else 'line'} {number}"
 
     def check_unchanged(self) -> None:
         """Refuses to go on with a file that somebody writes to: its digest would name other rows.
@@ -59,8 +68,12 @@ class RowFile:
             raise InvalidData("the file was changed while it was read", where=self.where, hint="run it again")
 
 
-def format_of(name: str, where: str) -> tuple[str, bool]:
-    """Returns a file's format and whether it is gzipped, from its name.
+def format_of(name: str, where: str) -> RowFormat:
+    """Returns how a file is read, by its name's suffix.
+
+    Args:
+        name: the name.
+        where: the same with its place, for messages.
 
     Raises:
         InvalidData: the suffix is none of those known.
@@ -73,7 +86,7 @@ def format_of(name: str, where: str) -> tuple[str, bool]:
             f"the suffix {found!r} is no format of rows" if found else "a file of rows has a suffix that names its format",
             where=where, hint=f"possible: {', '.join(FORMATS)}, and .json.gz, .jsonl.gz, .csv.gz",
         )
-    return FORMATS[suffix], gzipped
+    return RowFormat(where, FORMATS[suffix], gzipped)
 
 
 def look(path: Path, where: str) -> RowFile:
@@ -83,41 +96,37 @@ def look(path: Path, where: str) -> RowFile:
         DataNotFound: it is no file.
         InvalidData: it is empty or of no known format.
     """
-    format_, gzipped = format_of(path.name, where)
+    read = format_of(path.name, where)
     try:
         stat = path.stat()
     except OSError as error:
         raise DataNotFound(f"cannot be looked at: {error.strerror}", where=where) from error
     if stat.st_size == 0:
         raise InvalidData("the file is empty", where=where)
-    return RowFile(path, where, format_, gzipped, stat.st_size, stat.st_mtime_ns)
+    return RowFile(where, read.format, read.gzipped, path, stat.st_size, stat.st_mtime_ns)
 
 
-def rows_of(
-    stream: IO[bytes], format_: str, gzipped: bool, place: Callable[[int], str], where: str, columns: Sequence[str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def rows_of(stream: IO[bytes], how: RowFormat, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields each row of an open file with its line, or with its number from 1 in formats without lines.
 
     Args:
         stream: the file; Parquet is read from its end, so it must be able to seek.
-        format_: see RowFile.
-        gzipped: see RowFile.
-        place: names a line for messages.
-        where: names the file for messages.
+        how: how it is read, and its name for messages.
         columns: the columns that are wanted; a row may have others too.
 
     Raises:
         InvalidData: a row that is malformed, with its place.
     """
     try:
-        if format_ == "parquet":
+        if how.format == "parquet":
             from millwright_runner.data.parquet_rows import read_parquet  # pyarrow: a fifth of a second
 
-            yield from read_parquet(stream, where, columns)
+            yield from read_parquet(stream, how.where, columns)
         else:
-            yield from _READERS[format_](cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if gzipped else stream, place)
+            text = cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if how.gzipped else stream
+            yield from _READERS[how.format](text, how.place)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InvalidData(f"not a whole gzip file: {error}", where=where) from error
+        raise InvalidData(f"not a whole gzip file: {error}", where=how.where) from error
 
 
 class RowReader:
@@ -148,7 +157,7 @@ class RowReader:
         try:
             with file.path.open("rb") as raw:
                 self._position = raw.tell
-                yield from rows_of(raw, file.format, file.gzipped, file.place, file.where, self._columns)
+                yield from rows_of(raw, file, self._columns)
         except PermissionError as error:
             raise AccessDenied("the file may not be read by this user", where=file.where) from error
         except FileNotFoundError as error:
