@@ -52,10 +52,12 @@ class Proxy:
                 self._send_up(server, head)
                 threading.Thread(target=self._pump_up, args=(client, server), daemon=True).start()
                 while data := server.recv(65536):
-                    if fate == FORWARD:
-                        client.sendall(data)
-                        with self._lock:
-                            self.down += len(data)
+                    if fate == LOSE_ANSWER:  # it is carried out by now
+                        break
+                    client.sendall(data)
+                    with self._lock:
+                        self.down += len(data)
+                client.shutdown(socket.SHUT_RDWR)  # closing alone does not, while the other thread still reads
 
     def _pump_up(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
