@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from millwright_api.errors import AccessDenied, MillwrightError, StoreUnavailable, StoreUnreachable, UserError
+from millwright_api.names import fingerprint
 
 HELD_BACK = (401, 403)
 """HTTP answers that mean: not with these credentials."""
@@ -20,14 +24,42 @@ def offline() -> bool:
 
 
 def prepare() -> None:
-    """Sets what has to be set before the hub's client is imported: it tells nobody what is done with it."""
+    """Sets what has to be set before the hub's client is imported: it tells nobody what is done, and prints nothing."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 
 
 def where_of(kind: str, repo: str, revision: str | None) -> str:
     """Returns how messages name a repository: hf://models/owner/name@revision."""
     return f"hf://{kind}/{repo}{f'@{revision}' if revision else ''}"
+
+
+class Note:
+    """Something that the hub said and that holds, or is good enough without a network: a small file in `home`.
+
+    Args:
+        home: this machine's folder for downloads and notes.
+        key: what it is about.
+    """
+
+    def __init__(self, home: Path, key: list[Any]) -> None:
+        self._file = home / "hub" / f"{fingerprint(key)[:32]}.json"
+
+    def recall(self) -> Any:
+        """Returns what was noted, or None."""
+        try:
+            return json.loads(self._file.read_text())
+        except (OSError, ValueError):
+            return None  # never noted, or torn: it is asked again
+
+    def remember(self, value: Any) -> None:
+        """Notes a JSON value."""
+        with contextlib.suppress(OSError):  # a home that cannot be written to: it is asked again
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            fresh = self._file.with_suffix(f".{os.getpid()}")  # another process may note the same
+            fresh.write_text(json.dumps(value))
+            fresh.replace(self._file)
 
 
 @contextlib.contextmanager

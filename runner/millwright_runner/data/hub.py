@@ -5,10 +5,8 @@ That is asked once for each commit and remembered: later runs, and those without
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import os
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from millwright_api.errors import DataNotFound, InvalidData, suggest
-from millwright_api.names import fingerprint
 from millwright_api.v1alpha1 import HuggingFaceData
 from millwright_runner.data.rows import RowFile, format_of, look, rows_of
 from millwright_runner.data.slices import Slice, parse_split
-from millwright_runner.hub import asking, offline, prepare, where_of
+from millwright_runner.hub import Note, asking, offline, prepare, where_of
 
 BUILDERS = ("json", "csv", "parquet")
 """What `datasets` calls the kinds of files that are read here."""
@@ -69,12 +66,12 @@ class HubSplit:
         name = self.names[0]
         how = format_of(name, f"{self.where}/{name}")
         if offline():
-            stream: Any = self.files()[0].path.open("rb")
+            remote: Any = self.files()[0].path.open("rb")
         else:
-            stream = HfFileSystem().open(
+            remote = HfFileSystem().open(
                 f"datasets/{self.repo}@{self.commit}/{name}", "rb", block_size=HEAD_BYTES, cache_type="readahead"
             )
-        with asking(how.where, DataNotFound), stream:
+        with asking(how.where, DataNotFound), io.BufferedReader(remote, HEAD_BYTES) as stream:
             for number, row in rows_of(stream, how, columns):
                 yield how.place(number), row
 
@@ -97,20 +94,20 @@ def find_split(source: HuggingFaceData, home: Path, field: str) -> HubSplit:
     prepare()
     where = where_of("datasets", source.repo, source.revision)
     commit = _commit(source, home, where)
-    note = _note(home, ["files", source.repo, commit, source.subset, split])
-    names = _recall(note)
+    note = Note(home, ["files", source.repo, commit, source.subset, split])
+    names = note.recall()
     if names is None:
         with asking(where, DataNotFound):
             names = _files_of(source, commit, split, where)
-        _remember(note, names)
+        note.remember(names)
     identity = [source.repo, commit, source.subset, source.split]
     return HubSplit(source.repo, commit, names, slice_, where, identity)
 
 
 def _commit(source: HuggingFaceData, home: Path, where: str) -> str:
-    note = _note(home, ["commit", source.repo, source.revision])
+    note = Note(home, ["commit", "datasets", source.repo, source.revision])
     if offline():
-        commit = _recall(note)
+        commit = note.recall()
         if commit is None:
             raise DataNotFound("it was not downloaded before, and HF_HUB_OFFLINE is set", where=where,
                                hint="run once without HF_HUB_OFFLINE")
@@ -119,7 +116,7 @@ def _commit(source: HuggingFaceData, home: Path, where: str) -> str:
 
     with asking(where, DataNotFound):
         commit = str(HfApi().dataset_info(source.repo, revision=source.revision).sha)
-    _remember(note, commit)
+    note.remember(commit)
     return commit
 
 
@@ -158,22 +155,3 @@ def _subsets(repo: str, commit: str) -> list[str]:
         return list(datasets.get_dataset_config_names(repo, revision=commit))
     except (ValueError, FileNotFoundError, RuntimeError, datasets.exceptions.DatasetsError):
         return []  # then the first message is the one that tells what is wrong
-
-
-def _note(home: Path, key: list[Any]) -> Path:
-    return home / "hub" / f"{fingerprint(key)[:32]}.json"
-
-
-def _recall(note: Path) -> Any:
-    try:
-        return json.loads(note.read_text())
-    except (OSError, ValueError):
-        return None  # never noted, or torn: it is asked again
-
-
-def _remember(note: Path, value: Any) -> None:
-    with contextlib.suppress(OSError):  # a home that cannot be written to: it is asked again
-        note.parent.mkdir(parents=True, exist_ok=True)
-        partial_note = note.with_suffix(f".{os.getpid()}")  # another process may note the same
-        partial_note.write_text(json.dumps(value))
-        partial_note.replace(note)

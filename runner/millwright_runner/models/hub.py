@@ -9,7 +9,7 @@ from millwright_api.errors import ModelNotFound
 from millwright_api.names import fingerprint
 from millwright_api.v1alpha1 import HuggingFaceModel
 from millwright_runner.artifact import HF, Artifact
-from millwright_runner.hub import asking, offline, prepare, where_of
+from millwright_runner.hub import Note, asking, offline, prepare, where_of
 from millwright_runner.models.examine import SMALL, examine
 from millwright_runner.models.facts import FoundModel
 from millwright_runner.models.local import find_local
@@ -47,11 +47,13 @@ def find_on_hub(model: HuggingFaceModel, home: Path, *, trusted: bool) -> FoundM
     """
     prepare()
     where = where_of("models", model.repo, model.revision)
+    note = Note(home, ["commit", "models", model.repo, model.revision])
     if offline():
-        return _find_downloaded(model, home, where, trusted=trusted)
+        return _find_downloaded(model.repo, note.recall() or model.revision, home, where, trusted=trusted)
     with asking(where, ModelNotFound):
         commit, sizes = _listing(model)
         examined = examine(HubFiles(model.repo, commit, sizes, where), trusted=trusted)
+    note.remember(commit)
     digest = _digest(model.repo, commit)
     bring = partial(_download, model.repo, commit, where=where)
 
@@ -79,11 +81,11 @@ def _download(repo: str, commit: str, names: list[str], *, where: str) -> Path:
         return Path(snapshot_download(repo, revision=commit, allow_patterns=names))
 
 
-def _find_downloaded(model: HuggingFaceModel, home: Path, where: str, *, trusted: bool) -> FoundModel:
+def _find_downloaded(repo: str, revision: str | None, home: Path, where: str, *, trusted: bool) -> FoundModel:
     from huggingface_hub import snapshot_download
 
     patterns = [*SMALL, "*.safetensors", "*.safetensors.index.json", *(["*.py"] if trusted else [])]
     with asking(where, ModelNotFound):
-        folder = Path(snapshot_download(model.repo, revision=model.revision, allow_patterns=patterns, local_files_only=True))
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=True))
     # The client keeps each commit in a folder of that name.
-    return find_local(folder, where, home, trusted=trusted, digest=_digest(model.repo, folder.name))
+    return find_local(folder, where, home, trusted=trusted, digest=_digest(repo, folder.name))
