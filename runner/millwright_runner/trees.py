@@ -146,7 +146,7 @@ def fetch_tree(store: Store, tree: Tree, folder: Path, memo: DigestMemo, on_byte
         Damaged: a file is not what the manifest says.
     """
     place = store.local(tree.root)
-    if place is not None:
+    if place is not None and tree.files:
         wrong = verify_tree(store, tree, memo)
         if wrong:
             raise Damaged(wrong[0], where=f"{store.uri}{tree.root}")
