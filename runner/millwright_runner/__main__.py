@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from typing import NoReturn
@@ -47,6 +48,9 @@ def leave(code: int) -> NoReturn:
 
 def main() -> NoReturn:
     """Runs the command line."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # until the command line takes over: imports hold nothing to save
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: os._exit(128 + number))
     arguments = sys.argv[1:]
     prepare(arguments)
     from millwright_runner.cli.app import main as run

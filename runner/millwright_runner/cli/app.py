@@ -63,6 +63,8 @@ def _millwright(
 def main(arguments: list[str]) -> int:
     """Runs a command line and returns its exit code; failures are told on stderr, and on stdout with --json."""
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = typer.main.get_command(app).main(arguments, prog_name="millwright", standalone_mode=False)
     except TyperException as error:
@@ -93,15 +95,15 @@ def _usage(error: TyperException, arguments: list[str]) -> int:
 
 
 def _failed(error: BaseException, arguments: list[str]) -> int:
-    failed = error if isinstance(error, failures.RunFailed) else None
-    error, log = (failed.cause, failed.log) if failed else (error, None)
-    failure = failures.as_failure(error)
+    ran = error if isinstance(error, failures.RunFailed) else None
+    cause = ran.cause if ran else error
+    failure, details = failures.as_failure(cause), None
     if "--debug" in arguments:
-        traceback.print_exception(error)
+        traceback.print_exception(cause)
     elif failures.needs_traceback(failure):
-        log = screen.write_traceback(error, log)
-    failures.tell(failure, screen.people(), log)
+        details = screen.write_details(cause, ran.log if ran else None)
+    failures.tell(failure, screen.people(), details)
     if "--json" in arguments:
-        document = failed.report if failed else failures.report(failure)
+        document = ran.report if ran else failures.report(failure)
         screen.print_json(document.model_dump(mode="json", exclude_none=True))
     return failures.exit_code(failure)

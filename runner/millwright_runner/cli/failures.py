@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 from pathlib import Path
+from typing import BinaryIO
 
 from rich.console import Console
 from rich.text import Text
@@ -28,10 +29,10 @@ class RunFailed(Exception):
     Args:
         cause: what was raised.
         report: the run's report.
-        log: what libraries printed, when they did.
+        log: what libraries printed; None when it was shown.
     """
 
-    def __init__(self, cause: BaseException, report: RunReport, log: Path | None) -> None:
+    def __init__(self, cause: BaseException, report: RunReport, log: BinaryIO | None) -> None:
         super().__init__(str(cause))
         self.cause, self.report, self.log = cause, report, log
 
@@ -65,11 +66,11 @@ def report(error: MillwrightError) -> RunReport:
     )
 
 
-def tell(error: MillwrightError, console: Console, log: Path | None = None) -> None:
+def tell(error: MillwrightError, console: Console, details: Path | None = None) -> None:
     """Prints the block: reason and place, what was found, what is possible, and where more is written.
 
     Args:
-        log: a file with the traceback, or with what libraries printed.
+        details: a file with the traceback and what libraries printed.
     """
     lines = error.message.split("\n")
     head = Text(error.reason, style="bold yellow" if isinstance(error, Stopped | TryAgain) else "bold red")
@@ -83,7 +84,7 @@ def tell(error: MillwrightError, console: Console, log: Path | None = None) -> N
     console.print(head, soft_wrap=True)
     for line in lines:
         console.print(f"  {line}", soft_wrap=True)
-    for label, text in (("hint", error.hint or _hint(error)), ("details", str(log) if log else None)):
+    for label, text in (("hint", error.hint or _hint(error)), ("details", str(details) if details else None)):
         if text:
             console.print(Text.assemble("  ", (f"{label}: ", "bold"), text), soft_wrap=True)
 

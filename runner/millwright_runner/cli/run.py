@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -66,25 +65,20 @@ def _run(
     """Runs a plan with somebody watching.
 
     Raises:
-        failures.RunFailed: with the report, and the log of what libraries printed when that may explain it.
+        failures.RunFailed: with the report, and the log of what libraries printed.
     """
     from millwright_runner import pipeline, record
 
-    log = None if debug else screen.new_log() or Path(os.devnull)
-    stop, keep = StopFlag(), False
-    try:
-        with screen.libraries_kept_off(log) as console, _watch(console, quiet) as watch, _stopping(stop, watch):
-            try:
-                return pipeline.run(plan, chosen, watch, stop)
-            except Exception as error:
-                failure = failures.as_failure(error)
-                job.locate(failure)
-                keep = failures.needs_traceback(failure)
-                report = record.failed_report(failure, watch.reports, plan, time.monotonic() - began)
-                raise failures.RunFailed(error, report, log if keep else None) from error
-    finally:
-        if not keep and log is not None and log != Path(os.devnull):
-            log.unlink(missing_ok=True)
+    log = None if debug else screen.nameless_log()
+    stop = StopFlag()
+    with screen.libraries_kept_off(log) as console, _watch(console, quiet) as watch, _stopping(stop, watch):
+        try:
+            return pipeline.run(plan, chosen, watch, stop)
+        except Exception as error:
+            failure = failures.as_failure(error)
+            job.locate(failure)
+            report = record.failed_report(failure, watch.reports, plan, time.monotonic() - began)
+            raise failures.RunFailed(error, report, log) from error
 
 
 def _watch(console: Console, quiet: bool) -> Watch:

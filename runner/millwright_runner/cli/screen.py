@@ -11,9 +11,12 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from rich.console import Console
+
+KEPT_BYTES = 256 * 1024
+"""What is kept of libraries' prints when a run fails: their end."""
 
 
 def people() -> Console:
@@ -38,8 +41,16 @@ def tell_imported(lines: Sequence[str]) -> None:
         sys.stderr.write(text + "\n")
 
 
+def nameless_log() -> BinaryIO:
+    """Returns a file for what libraries print; it has no name, so that no end of the process leaves it behind."""
+    try:
+        return tempfile.TemporaryFile("w+b", buffering=0)
+    except OSError:  # no place for temporary files: then it is not kept
+        return Path(os.devnull).open("w+b", buffering=0)
+
+
 @contextlib.contextmanager
-def libraries_kept_off(log: Path | None) -> Iterator[Console]:
+def libraries_kept_off(log: BinaryIO | None) -> Iterator[Console]:
     """Sends what libraries print, also from C++ and from child processes, to a log while a run lasts.
 
     They would tear the live view and mix with the JSON on stdout. A crash in native code is still shown.
@@ -53,21 +64,17 @@ def libraries_kept_off(log: Path | None) -> Iterator[Console]:
     if log is None:
         yield people()
         return
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     kept = [os.dup(1), os.dup(2)]
     width = None if sys.stdin is not None and sys.stdin.isatty() else people().width  # rich asks fds 0, 1 and 2
     screen = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
-    target = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     faulthandler.enable(screen)
     try:
         for stream in (1, 2):
-            os.dup2(target, stream)
-        os.close(target)
+            os.dup2(log.fileno(), stream)
         yield Console(file=screen, width=width, highlight=False, emoji=False, markup=False)
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         faulthandler.disable()
         for stream, saved in zip((1, 2), kept, strict=True):
             os.dup2(saved, stream)
@@ -75,24 +82,25 @@ def libraries_kept_off(log: Path | None) -> Iterator[Console]:
         screen.close()
 
 
-def new_log() -> Path | None:
-    """Returns a new, empty file in the system's folder for temporary files, or None when there can be none."""
+def write_details(error: BaseException, log: BinaryIO | None) -> Path | None:
+    """Writes an error's traceback, and before it the end of what libraries printed, to a file in the system's folder
+    for temporary files; returns where, or None when that cannot be written.
+    """
+    said = b""
+    if log is not None:
+        size = log.seek(0, os.SEEK_END)
+        log.seek(max(0, size - KEPT_BYTES))
+        said = log.read()
     try:
         handle, name = tempfile.mkstemp(prefix="millwright-", suffix=".log")
-    except OSError:
-        return None
-    os.close(handle)
-    return Path(name)
-
-
-def write_traceback(error: BaseException, log: Path | None) -> Path | None:
-    """Adds an error's traceback to a log, a new one when there is none yet; returns where, or None when it cannot."""
-    place = log or new_log()
-    if place is None:
-        return None
-    try:
-        with place.open("a", encoding="utf-8", errors="replace") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(said.decode("utf-8", "replace"))
             traceback.print_exception(error, file=file)
     except OSError:
         return None
-    return place
+    return Path(name)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
