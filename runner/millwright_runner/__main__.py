@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -9,6 +10,21 @@ import warnings
 from typing import NoReturn
 
 HEAVY = ("torch", "onnxruntime", "onnxruntime_genai")
+
+
+def open_streams() -> None:
+    """Gives the process the three streams that everything expects, also when it was started with one closed."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    for stream in (sys.stdout, sys.stderr):  # file names need not be UTF-8, and screens neither
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def prepare(arguments: list[str]) -> None:
@@ -51,6 +67,7 @@ def main() -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):  # until the command line takes over: imports hold nothing to save
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda number, frame: os._exit(128 + number))
+    open_streams()
     arguments = sys.argv[1:]
     prepare(arguments)
     from millwright_runner.cli.app import main as run

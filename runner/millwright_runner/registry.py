@@ -74,10 +74,21 @@ def bind(job: OptimizationJob) -> list[BoundStep]:
     """Gives each step's options their type.
 
     Raises:
-        UnknownPass, InvalidManifest: with the path in the manifest.
+        UnknownPass, InvalidManifest: with the path in the manifest; all that is wrong, when it is in several steps.
     """
     data = {entry.name for entry in job.spec.data}
-    return [_bind_step(index, step, data) for index, step in enumerate(job.spec.passes)]
+    bound: list[BoundStep] = []
+    problems: list[InvalidManifest] = []
+    for index, step in enumerate(job.spec.passes):
+        try:
+            bound.append(_bind_step(index, step, data))
+        except InvalidManifest as error:
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise InvalidManifest("\n".join(map(str, problems)))
+    return bound
 
 
 def _bind_step(index: int, step: Step, data: set[str]) -> BoundStep:

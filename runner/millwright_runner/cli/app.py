@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from importlib.metadata import version
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -62,9 +65,9 @@ def _millwright(
 
 def main(arguments: list[str]) -> int:
     """Runs a command line and returns its exit code; failures are told on stderr, and on stdout with --json."""
-    signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave_at_once(arguments))
     try:
         code = typer.main.get_command(app).main(arguments, prog_name="millwright", standalone_mode=False)
     except TyperException as error:
@@ -73,14 +76,23 @@ def main(arguments: list[str]) -> int:
         return 128 + signal.SIGPIPE
     except Exception as error:
         return _failed(error, arguments)
-    if code == 128 + signal.SIGINT:  # typer's way with Ctrl-C
-        return _failed(KeyboardInterrupt(), arguments)
     return code if isinstance(code, int) else 0
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Until a run takes over: nothing has been made that had to be saved."""
-    raise Stopped(f"{signal.Signals(number).name}: stopped", signal=number)
+def _leave_at_once(arguments: list[str]) -> Callable[[int, FrameType | None], NoReturn]:
+    """Returns the handler until a run takes over: nothing has been made that had to be saved.
+
+    It raises nothing, because what is raised in the middle of a library may be caught there.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> NoReturn:
+        try:
+            _failed(Stopped(f"{signal.Signals(number).name}: stopped before anything was made", signal=number), arguments)
+            sys.stdout.flush()
+        finally:
+            os._exit(128 + number)
+
+    return handle
 
 
 def _usage(error: TyperException, arguments: list[str]) -> int:
@@ -105,5 +117,6 @@ def _failed(error: BaseException, arguments: list[str]) -> int:
     failures.tell(failure, screen.people(), details)
     if "--json" in arguments:
         document = ran.report if ran else failures.report(failure)
-        screen.print_json(document.model_dump(mode="json", exclude_none=True))
+        with contextlib.suppress(OSError):  # that stdout takes nothing may be what failed
+            screen.print_json(document.model_dump(mode="json", exclude_none=True))
     return failures.exit_code(failure)

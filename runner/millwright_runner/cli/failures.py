@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import signal
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,8 +40,6 @@ def as_failure(error: BaseException) -> MillwrightError:
     """Returns any exception as one that can be told."""
     if isinstance(error, MillwrightError):
         return error
-    if isinstance(error, KeyboardInterrupt):
-        return Stopped("SIGINT: stopped", signal=signal.SIGINT)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceLeft(f"the disk is full: {error.strerror}", where=str(error.filename) if error.filename else None)
     if isinstance(error, MemoryError):

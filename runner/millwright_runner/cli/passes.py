@@ -11,8 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from millwright_api.errors import UnknownPass
 from millwright_runner import registry, schema
-from millwright_runner.cli import screen
+from millwright_runner.cli import failures, screen
 from millwright_runner.cli.options import DebugOption, JsonOption
 from millwright_runner.cli.pages import default_text, markdown
 from millwright_runner.passes import Pass
@@ -25,20 +26,39 @@ def command(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this pass's options.", show_default=False)] = None,
     *,
     json: JsonOption = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", metavar="", help="Print the page docs/passes.md.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", metavar="", help="Print the page docs/passes.md: the built-in passes.")] = False,
     debug: DebugOption = False,
 ) -> None:
     """List the installed passes, or one pass's options with their types, bounds, defaults and units."""
-    kinds = [registry.get(name)] if name else [registry.get(each) for each in registry.names()]
+    if name:
+        kind = registry.get(name)
+        if as_markdown:
+            sys.stdout.write(markdown([kind]))
+        elif json:
+            screen.print_json(as_document(kind))
+        else:
+            _show_one(kind)
+        return
+    kinds, broken = _load(registry.names())
     if as_markdown:
-        sys.stdout.write(markdown(kinds))
+        sys.stdout.write(markdown([kind for kind in kinds if registry.is_builtin(kind.name)]))
     elif json:
-        documents = [as_document(kind) for kind in kinds]
-        screen.print_json(documents[0] if name else documents)
-    elif name:
-        _show_one(kinds[0])
+        screen.print_json([as_document(kind) for kind in kinds])
     else:
         _show_all(kinds)
+    for error in broken:
+        failures.tell(error, screen.people())
+
+
+def _load(names: list[str]) -> tuple[list[type[Pass]], list[UnknownPass]]:
+    """Loads passes; a plug-in that cannot be imported does not hide the others."""
+    kinds, broken = [], []
+    for name in names:
+        try:
+            kinds.append(registry.get(name))
+        except UnknownPass as error:
+            broken.append(error)
+    return kinds, broken
 
 
 def as_document(kind: type[Pass]) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def _run(
 
     log = None if debug else screen.nameless_log()
     stop = StopFlag()
-    with screen.libraries_kept_off(log) as console, _watch(console, quiet) as watch, _stopping(stop, watch):
+    with screen.libraries_kept_off(log) as console, _watch(console, quiet=quiet, plain=debug) as watch, _stopping(stop, watch):
         try:
             return pipeline.run(plan, chosen, watch, stop)
         except Exception as error:
@@ -81,10 +81,10 @@ def _run(
             raise failures.RunFailed(error, report, log) from error
 
 
-def _watch(console: Console, quiet: bool) -> Watch:
+def _watch(console: Console, *, quiet: bool, plain: bool) -> Watch:
     if quiet:
         return Watch()
-    if console.is_terminal and not console.is_dumb_terminal:
+    if console.is_terminal and not console.is_dumb_terminal and not plain:
         from millwright_runner.cli.live import LiveView
 
         return LiveView(console)
