@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -23,9 +24,11 @@ from millwright_api.errors import (
     AccessDenied,
     Damaged,
     MillwrightError,
+    NoSpaceLeft,
     StoreNotFound,
     StoreUnavailable,
     StoreUnreachable,
+    UserError,
 )
 from millwright_api.v1alpha1 import S3Location
 from millwright_runner.stores import Conflict, open_store
@@ -371,22 +374,62 @@ def test_a_server_whose_name_does_not_exist_is_unreachable(s3: S3Bucket) -> None
     assert "no-such-host.invalid" in str(error)
 
 
-def test_a_server_that_is_none_of_s3_is_unreachable(s3: S3Bucket) -> None:
+@contextlib.contextmanager
+def a_server_that_says(answer: bytes) -> Iterator[str]:
+    """Another kind of server at the address that was given: a typo in the port is enough to meet one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def greet() -> None:
+        def serve() -> None:
             while True:
                 try:
                     client, _ = listener.accept()
                     with client:
                         client.recv(65536)
-                        client.sendall(b"220 mail.example ESMTP\r\n")
+                        client.sendall(answer)
                 except OSError:
                     return
 
-        threading.Thread(target=greet, daemon=True).start()
-        error = failure(lambda: open_s3(s3, f"http://127.0.0.1:{listener.getsockname()[1]}"))
-    assert isinstance(error, StoreUnreachable)
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+PAGE = b"<html><body>Welcome!</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"220 mail.example ESMTP\r\n", StoreUnreachable),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE), StoreUnreachable),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE), StoreNotFound),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", StoreNotFound),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", AccessDenied),
+        (b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n", UserError),
+    ],
+)
+def test_a_server_of_another_kind_is_the_users_error(s3: S3Bucket, answer: bytes, expected: type[MillwrightError]) -> None:
+    with a_server_that_says(answer) as endpoint:
+        error = failure(lambda: open_s3(s3, endpoint))
+        assert isinstance(error, expected)
+        assert endpoint in str(error)
+        assert error.exit_code == 2
+
+
+def test_a_server_that_is_overloaded_for_too_long_is_unavailable(s3: S3Bucket) -> None:
+    busy = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n"
+    with a_server_that_says(busy) as endpoint:
+        error = failure(lambda: open_s3(s3, endpoint, Patience(seconds=0.3, first_pause=0.05)))
+    assert isinstance(error, StoreUnavailable)
+    assert error.exit_code == 75
+
+
+def test_a_server_whose_disk_is_full_says_so(s3: S3Bucket) -> None:
+    body = b"<Error><Code>InsufficientStorage</Code><Message>No space left on device.</Message></Error>"
+    full = b"HTTP/1.1 507 Insufficient Storage\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with a_server_that_says(full) as endpoint:
+        error = failure(lambda: open_s3(s3, endpoint))
+    assert isinstance(error, NoSpaceLeft)
+    assert "No space left on device" in str(error)
 
 
 def test_an_endpoint_that_is_no_address_is_said_so(s3: S3Bucket) -> None:

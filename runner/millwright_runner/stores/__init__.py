@@ -50,7 +50,7 @@ class Blob:
     etag: str
 
 
-class Conflict(Exception):  # noqa: N818 - an answer to be handled, never shown to a person
+class Conflict(Exception):
     """A conditional write found something else in its place than it was told."""
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from millwright_api.errors import AccessDenied, Damaged, StoreUnavailable
+from millwright_api.errors import AccessDenied, Damaged, StoreUnavailable, StoreUnreachable
 from millwright_api.v1alpha1 import S3Location
 from millwright_runner.stores import Blob, Conflict, Entry, Stat, is_safe_key
 from millwright_runner.stores.s3_copy import copy_object
@@ -55,7 +55,8 @@ class S3Store:
 
     def check(self, *, write: bool) -> None:
         """See `Store.check`. Writing is asked about by a multipart upload that is begun and dropped: it leaves nothing."""
-        self._line.call("list_objects_v2", Prefix=self._line.prefix, MaxKeys=1)
+        if "Name" not in self._line.call("list_objects_v2", Prefix=self._line.prefix, MaxKeys=1):  # a web page, say
+            raise StoreUnreachable(f"{self._line.endpoint} answers, but not as S3", where=self.uri, hint="is the endpoint right?")
         if write:
             key = f"{self._line.prefix}.mw-check"
             begun = self._line.call("create_multipart_upload", Key=key)

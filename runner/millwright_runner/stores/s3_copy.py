@@ -27,16 +27,16 @@ def copy_object(line: Line, source: str, key: str, whole_up_to: int, part_size: 
     Raises:
         Damaged: the source is not there.
     """
+    place = {"Bucket": line.bucket, "Key": source}
     try:
         head = line.call("head_object", Key=source)
+        if _is_same(line, key, head):
+            return
+        if head["ContentLength"] <= whole_up_to:
+            line.call("copy_object", Key=key, CopySource=place, MetadataDirective="COPY")
+            return
     except Absent as error:
         raise Damaged("it is not there, or no longer", where=f"s3://{line.bucket}/{source}") from error
-    if _is_same(line, key, head):
-        return
-    place = {"Bucket": line.bucket, "Key": source}
-    if head["ContentLength"] <= whole_up_to:
-        line.call("copy_object", Key=key, CopySource=place, MetadataDirective="COPY")
-        return
     _copy_parts(line, place, key, head, max(part_size, -(-head["ContentLength"] // MOST_PARTS)))
 
 

@@ -45,7 +45,7 @@ DENIED = {
     "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken",
     "InvalidToken", "TokenRefreshRequired", "RequestTimeTooSkewed", "NotSignedUp", "AuthorizationHeaderMalformed",
 }
-ABSENT = {"NoSuchKey", "NoSuchUpload", "InvalidPart", "404", "NotFound"}
+ABSENT = {"NoSuchKey", "NoSuchUpload", "InvalidPart"}
 TAKEN = {"PreconditionFailed", "412"}
 FULL = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "StorageFull", "507"}
 RETRIED = {
@@ -66,11 +66,11 @@ SOURCES = {
 """botocore's names of where credentials came from, in a person's words."""
 
 
-class Absent(Exception):  # noqa: N818 - an answer to be handled, never shown to a person
+class Absent(Exception):
     """The server has no such key, upload or part."""
 
 
-class Taken(Exception):  # noqa: N818 - likewise
+class Taken(Exception):
     """A condition did not hold.
 
     Attributes:
@@ -186,8 +186,11 @@ class Line:
             raise Taken(tries > 1 or answer.get("RetryAttempts", 0) > 0) from error
         if code == "NoSuchBucket":
             raise StoreNotFound(f"no bucket {self.bucket!r} at {self.endpoint}", where=self.uri, hint=self.similar_buckets()) from error
-        if code in ABSENT:
+        if code in ABSENT or (status == 404 and error.operation_name == "HeadObject"):  # whose answers have no body
             raise Absent(text) from error
+        if status == 404:
+            hint = "is the endpoint that of an S3 server?"
+            raise StoreNotFound(f"{self.endpoint} knows no such place ({text})", where=self.uri, hint=hint) from error
         if code in FULL or status == 507:
             raise NoSpaceLeft(f"the store is full ({text})", where=self.uri) from error
         if code in DENIED or status in {401, 403}:
