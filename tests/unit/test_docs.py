@@ -124,7 +124,7 @@ class TestWriteAPass:
         hooks = ("name", "consumes", "produces", "libraries", "version", "uses_target", "check", "estimate", "run")
         assert all(hasattr(Pass, hook) or hook in Pass.__annotations__ for hook in hooks)
         told = set(Context.__dataclass_fields__) - {"folder", "target"}
-        assert [word for word in (*hooks, *told) if not re.search(rf"`{word}\\b", text)] == []
+        assert [word for word in (*hooks, *told) if not re.search(rf"`{word}\b", text)] == []
 
 
 class TestExamples:
