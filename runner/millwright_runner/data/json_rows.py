@@ -111,10 +111,10 @@ class _Buffer:
                 value, end = _DECODER.raw_decode(self._text, self._at)
                 break
             except (ValueError, RecursionError) as error:
+                line = self.line + self._text.count("\n", self._at, getattr(error, "pos", self._at))
                 # Only part of the object may be in the window: what is malformed stays so with more text.
                 if len(self._text) - self._at > LARGEST_ROW or not self._more():
-                    at = getattr(error, "pos", self._at)
-                    raise _malformed(error, self._place(self.line + self._text.count("\n", self._at, at))) from error
+                    raise _malformed(error, self._place(line)) from error
         line = self.line
         self.line += self._text.count("\n", self._at, end)
         self._at = end

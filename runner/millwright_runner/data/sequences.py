@@ -144,21 +144,22 @@ class Part:
 def write_record(folder: Path, key: str, counts: Counts) -> None:
     """Says that a folder is complete; until then nothing in it counts."""
     partial = folder / f"{RECORD}.partial"
-    partial.write_text(json.dumps({"key": key, "counts": asdict(counts)}))
+    partial.write_text(json.dumps({"key": key, "counts": asdict(counts), "files": _sizes(folder)}))
     partial.replace(folder / RECORD)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {name: (folder / name).stat().st_size for name in (TOKENS, INDEX, TRAINED) if (folder / name).exists()}
 
 
 def open_packed(folder: Path, key: str, format: TextFormat | ChatFormat) -> PackedSequences | None:  # noqa: A002
     """Returns what an earlier run packed, when it is complete and made of the same rows in the same way; else None."""
     try:
         record = json.loads((folder / RECORD).read_text())
-        if record["key"] != key:
-            return None
-        counts = Counts(**record["counts"])
-        whole = (folder / INDEX).stat().st_size == counts.sequences * INDEX_BYTES
+        whole = record["key"] == key and record["files"] == _sizes(folder)
+        return PackedSequences(folder, format, Counts(**record["counts"])) if whole else None
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # absent, or torn by a full disk: packing again costs seconds
-    return PackedSequences(folder, format, counts) if whole else None
+        return None  # absent, or torn by a full disk or a power cut: packing again costs seconds
 
 
 def permutation(length: int, seed: int) -> NDArray[numpy.int64]:
@@ -190,7 +191,7 @@ def split(
     if held >= total:
         raise InvalidData(
             f"{total} sequence{' is' if total == 1 else 's are'} there, and {held} of them would be held back to evaluate on",
-            where=str(sequences.path), hint="give more rows, hold back fewer, or shorten maxLength",
+            where="evalFraction" if eval_size is None else "evalSize", hint="give more rows, hold back fewer, or shorten maxLength",
         )
     order = permutation(total, seed)
     return Part(sequences, order[held:]), Part(sequences, order[:held])
