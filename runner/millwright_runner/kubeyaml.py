@@ -85,7 +85,8 @@ class _Reader:
             mark = error.problem_mark or error.context_mark
             said = error.problem or error.context or "malformed"
             hint = "indent with spaces, not tabs" if _tab_at(text, mark) else None
-            self._refuse(mark.line + 1 if mark else 1, f"this is no YAML: {said}", hint)
+            line = min(mark.line, text.rstrip().count("\n")) + 1 if mark else 1  # the end may lie behind the last line
+            self._refuse(line, f"this is no YAML: {said}", hint)
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             code = error.character if isinstance(error.character, int) else ord(error.character)

@@ -8,6 +8,7 @@ import yaml
 
 from millwright_runner.olive.convert import Imported
 from millwright_runner.olive.trace import Unmapped
+from millwright_runner.scalars import scalar
 
 
 class _Dumper(yaml.SafeDumper):
@@ -19,7 +20,16 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if "\n" in value else None)
+    quoted = "\n" in value or not _stays_text(value)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if quoted else None)
+
+
+def _stays_text(value: str) -> bool:
+    """Whether kubectl, and so `manifest.load`, reads it as text when it stands plain: y, 1e-4 and 010 it does not."""
+    try:
+        return isinstance(scalar(value), str)
+    except ValueError:
+        return False
 
 
 def _list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
