@@ -14,7 +14,7 @@ Place = tuple[str | int, ...]
 
 PATTERNS = {
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and dashes, no dash at either end",
-    r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$": "s3://bucket/key",
+    r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$": "s3://bucket/key with a bucket of 3 to 63 characters from a-z, 0-9, dash and dot",
     r"^https?://": "a URL with http:// or https://",
 }
 """What the contract's regular expressions mean."""
@@ -117,12 +117,18 @@ def _words(node: Schema, root: Schema) -> str:
         return _join(_text_words(node), f"up to {longest} characters" if longest else "")
     if kind == "array":
         items = expected(node.get("items", {}), root)
-        longest = node.get("maxItems")
-        return _join(f"a list of {_plural(items)}", f"up to {longest} entries" if longest else "")
+        return _join(f"a list of {_plural(items)}", _length(node))
     if kind == "object":
         keys = list(node.get("properties", ()))
         return f"a mapping with {', '.join(keys)}" if keys else "a mapping"
     return PLAIN.get(kind, "any value")
+
+
+def _length(node: Schema) -> str:
+    least, most = node.get("minItems", 0), node.get("maxItems")
+    if most is None:
+        return "at least one" if least else ""
+    return f"{least} to {most} entries" if least else f"up to {most} entries"
 
 
 def _text_words(node: Schema) -> str:
