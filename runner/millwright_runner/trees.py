@@ -9,6 +9,7 @@ A tree without its manifest does not exist for any reader; a tree that is remove
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -173,7 +174,8 @@ def delete_tree(store: Store, prefix: str) -> None:
 
 
 def sealed(body: dict[str, Any]) -> bytes:
-    """Returns a manifest's bytes: JSON with a seal, the fingerprint of all the rest."""
+    """Returns a manifest's bytes: JSON with a seal, the fingerprint of all the rest. NaN and infinities become null."""
+    body = _without_nan(body)
     return json.dumps(body | {"seal": fingerprint(body)}, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
@@ -197,6 +199,15 @@ def files_from_data(data: list[dict[str, Any]]) -> list[FileDigest] | None:
     """Returns files as a manifest names them; None when a path would lead out of the tree."""
     files = [FileDigest(file["path"], file["size"], file["sha256"]) for file in data]
     return files if all(is_safe_key(file.path) for file in files) else None
+
+
+def _without_nan(value: Any) -> Any:
+    """A loss may be NaN; JSON has no form for it, and a result that took hours is not to fail on that."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _without_nan(part) for key, part in value.items()}
+    return [_without_nan(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _planned(prefix: str, meta: dict[str, Any], files: Sequence[FileDigest], flat: bool) -> Tree:

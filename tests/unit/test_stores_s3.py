@@ -31,7 +31,7 @@ from millwright_api.errors import (
     UserError,
 )
 from millwright_api.v1alpha1 import S3Location
-from millwright_runner.stores import Conflict, open_store
+from millwright_runner.stores import Conflict, open_store, s3_line
 from millwright_runner.stores.s3 import S3Store
 from millwright_runner.stores.s3_copy import copy_object
 from millwright_runner.stores.s3_line import Patience
@@ -413,6 +413,13 @@ def test_a_server_of_another_kind_is_the_users_error(s3: S3Bucket, answer: bytes
         assert isinstance(error, expected)
         assert endpoint in str(error)
         assert error.exit_code == 2
+
+
+def test_a_server_that_takes_calls_and_never_answers_is_unreachable(s3: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_line, "FIRST_READ_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        error = failure(lambda: open_s3(s3, f"http://127.0.0.1:{silent.getsockname()[1]}"))
+    assert isinstance(error, StoreUnreachable)
 
 
 def test_a_server_that_is_overloaded_for_too_long_is_unavailable(s3: S3Bucket) -> None:

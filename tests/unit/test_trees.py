@@ -353,6 +353,23 @@ def test_a_manifest_is_json_that_a_person_can_read(store: Store, memo: DigestMem
     assert [file["path"] for file in body["files"]] == ["config.json", "extra/empty", "model.onnx.data"]
 
 
+def test_a_number_that_json_has_no_form_for_is_noted_as_null(store: Store, memo: DigestMemo, tmp_path: Path) -> None:
+    folder = model(tmp_path / "made")
+    files, _ = digest_folder(folder, memo)
+    save_tree(store, "k", folder, {"history": [{"loss": float("nan"), "norm": float("inf"), "step": 1}]}, files)
+    tree = load_tree(store, "k")
+    assert tree is not None
+    assert tree.meta == {"history": [{"loss": None, "norm": None, "step": 1}]}
+
+
+def test_a_seal_breaks_with_any_change() -> None:
+    data = sealed({"apiVersion": "millwright.dev/v1alpha1", "kind": "Tree", "meta": {"loss": 0.1}})
+    assert unsealed(data, "Tree") is not None
+    assert unsealed(data, "PublishedModel") is None
+    assert unsealed(data.replace(b"0.1", b"0.2"), "Tree") is None
+    assert unsealed(data.replace(b"v1alpha1", b"v2"), "Tree") is None
+
+
 def _bucket(request: pytest.FixtureRequest, store: Store) -> S3Bucket | None:
     return None if isinstance(store, FileStore) else request.getfixturevalue("s3")
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,8 @@ FICLONE = 0x40049409
 """Linux's ioctl that lets two files share their blocks (btrfs, xfs)."""
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the system says when a disk, a quota or a process's own limit holds no more."""
+
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 WRONG_PLACE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG}
 NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -91,6 +94,17 @@ def check_free(path: Path, needed: int) -> None:
 def nearest_folder(path: Path) -> Path:
     """Returns the folder nearest to a path, upwards, that exists; the path itself when it is one."""
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def blocking_file(path: Path) -> Path | None:
+    """Returns what stands where a folder should be: the path itself or one above it; None when nothing does."""
+    for place in (path, *path.parents):
+        try:
+            if not stat.S_ISDIR(place.stat().st_mode):
+                return place
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return None
 
 
 def write_whole(path: Path, fill: Callable[[BinaryIO], None], *, if_absent: bool = False) -> None:
@@ -217,7 +231,7 @@ def _make_folder(folder: Path) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             return
         except FileExistsError:  # also when the folder was there and is removed before mkdir has looked
-            if attempt == ATTEMPTS - 1 or any(p.exists() and not p.is_dir() for p in (folder, *folder.parents)):
+            if attempt == ATTEMPTS - 1 or blocking_file(folder) is not None:
                 raise
 
 

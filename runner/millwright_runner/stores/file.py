@@ -14,6 +14,7 @@ from millwright_api.errors import AccessDenied, Damaged, StoreNotFound, suggest
 from millwright_runner.stores import Blob, Conflict, Entry, Stat, is_safe_key
 from millwright_runner.stores.disk import (
     TEMP_PREFIX,
+    blocking_file,
     clone_whole,
     copy_whole,
     link_whole,
@@ -49,7 +50,7 @@ class FileStore:
         """See `Store.check`: a folder that is not there yet is fine for writing when it can be made."""
         with told(self.root):
             place = nearest_folder(self.root)
-            blocking = next((p for p in (self.root, *self.root.parents) if p.exists() and not p.is_dir()), None)
+            blocking = blocking_file(self.root)
             if blocking is not None:
                 raise StoreNotFound(f"{blocking} is a file, not a folder", where=self.uri)
             if place != self.root and not write:

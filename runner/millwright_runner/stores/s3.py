@@ -13,7 +13,7 @@ from millwright_api.errors import AccessDenied, Damaged, StoreUnavailable, Store
 from millwright_api.v1alpha1 import S3Location
 from millwright_runner.stores import Blob, Conflict, Entry, Stat, is_safe_key
 from millwright_runner.stores.s3_copy import copy_object
-from millwright_runner.stores.s3_download import Download
+from millwright_runner.stores.s3_download import UNTAGGED, Download
 from millwright_runner.stores.s3_line import DENIED, Absent, Line, Patience, Taken
 from millwright_runner.stores.s3_upload import Upload
 
@@ -83,7 +83,7 @@ class S3Store:
             head = self._line.call("head_object", Key=self._key(key))
         except Absent:
             return None
-        return Stat(head["ContentLength"], head["ETag"].strip('"'), head.get("Metadata", {}).get("sha256"))
+        return Stat(head["ContentLength"], _etag(head), head.get("Metadata", {}).get("sha256"))
 
     def read(self, key: str, *, first: int | None = None) -> Blob | None:
         """See `Store.read`."""
@@ -96,7 +96,7 @@ class S3Store:
 
         def attempt() -> Blob:
             answer = self._line.ask("get_object", **arguments)
-            return Blob(answer["Body"].read(), answer["ETag"].strip('"'))
+            return Blob(answer["Body"].read(), _etag(answer))
 
         try:
             return self._line.patiently(attempt)
@@ -157,3 +157,7 @@ class S3Store:
 
 def _tell_nobody(moved: int) -> None:
     """Takes the place of an `on_bytes` that was not given."""
+
+
+def _etag(answer: dict[str, Any]) -> str:
+    return str(answer["ETag"]).strip('"') if "ETag" in answer else f"{UNTAGGED}{answer['LastModified'].isoformat()}"

@@ -30,8 +30,11 @@ from millwright_api.v1alpha1 import S3Location
 
 T = TypeVar("T")
 
-CONNECT_SECONDS, READ_SECONDS = 3, 60
-"""How long a connection may take, and how long a server may be silent; the first decides how fast a typo shows."""
+CONNECT_SECONDS = 3
+"""How long a connection may take: decides how fast a typo shows."""
+
+FIRST_READ_SECONDS, READ_SECONDS = 10, 60
+"""How long a server may be silent, before it has answered for the first time and after."""
 
 AWAY = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, ResponseParserError)
 """No answer, half an answer, or none that is S3's."""
@@ -117,7 +120,7 @@ class Line:
         self._patience, self._answered = patience, False
         try:
             self._session = botocore.session.get_session()
-            self._client = _client(self._session, location)
+            self._client, self._patient_client = _clients(self._session, location)
         except NO_LOGIN as error:
             raise AccessDenied(str(error), where=self.uri) from error
         except ValueError as error:  # "Invalid endpoint"
@@ -135,7 +138,8 @@ class Line:
 
     def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Does an operation once; for attempts that also read the answer's body. Raises what boto3 raises."""
-        answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self.bucket, **arguments)
+        client = self._patient_client if self._answered else self._client
+        answer: dict[str, Any] = getattr(client, operation)(Bucket=self.bucket, **arguments)
         return answer
 
     def patiently(self, attempt: Callable[[], T]) -> T:
@@ -211,8 +215,11 @@ class Line:
         return f"the credentials come from {SOURCES.get(found.method, found.method)}" if found else "there are no credentials"
 
 
-def _client(session: Any, location: S3Location) -> Any:
-    """Makes boto3's client; a server of one's own is asked by path, as its name has no subdomains for buckets."""
+def _clients(session: Any, location: S3Location) -> tuple[Any, Any]:
+    """Makes boto3's clients for before and after the first answer.
+
+    A server of one's own is asked by path, as its name has no subdomains for buckets.
+    """
     configured = session.get_scoped_config()
     endpoint = (
         location.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -221,7 +228,7 @@ def _client(session: Any, location: S3Location) -> Any:
     style = configured.get("s3", {}) if isinstance(configured.get("s3"), dict) else {}
     config = Config(
         connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
+        read_timeout=FIRST_READ_SECONDS,
         tcp_keepalive=True,
         max_pool_connections=16,
         retries={"mode": "standard", "total_max_attempts": 2},  # the long patience is ours
@@ -230,7 +237,10 @@ def _client(session: Any, location: S3Location) -> Any:
         s3={"addressing_style": style.get("addressing_style", "path" if endpoint else "auto")},
     )
     region = location.region or session.get_config_variable("region") or "us-east-1"
-    return boto3.Session(botocore_session=session).client("s3", endpoint_url=location.endpoint, region_name=region, config=config)
+    made = boto3.Session(botocore_session=session)
+    first = made.client("s3", endpoint_url=location.endpoint, region_name=region, config=config)
+    patient = config.merge(Config(read_timeout=READ_SECONDS))
+    return first, made.client("s3", endpoint_url=location.endpoint, region_name=region, config=patient)
 
 
 def _without_login(url: str) -> str:
