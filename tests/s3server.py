@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,13 +21,15 @@ START_SECONDS = 30
 def find_or_build() -> Path:
     """Returns the server's program; builds it once, which takes about a minute and a half."""
     program = TOOLS / "bin" / "versitygw"
-    if not program.exists():
-        go = shutil.which("go") or "/usr/local/go/bin/go"
-        if not Path(go).exists():
-            raise RuntimeError(f"the S3 tests need {program}; it is built with go, which is not installed")
-        print(f"\nbuilding the S3 server of the tests (once): go install {MODULE}", flush=True)
-        program.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([go, "install", MODULE], env=os.environ | {"GOBIN": str(program.parent)}, check=True)
+    program.parent.mkdir(parents=True, exist_ok=True)
+    with (TOOLS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may start at once
+        if not program.exists():
+            go = shutil.which("go") or "/usr/local/go/bin/go"
+            if not Path(go).exists():
+                raise RuntimeError(f"the S3 tests need {program}; it is built with go, which is not installed")
+            print(f"\nbuilding the S3 server of the tests (once): go install {MODULE}", file=sys.__stderr__, flush=True)
+            subprocess.run([go, "install", MODULE], env=os.environ | {"GOBIN": str(program.parent)}, check=True)
     return program
 
 
