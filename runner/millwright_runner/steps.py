@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import functools
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +18,7 @@ from millwright_runner.data import PackedSequences, pack
 from millwright_runner.digests import DigestMemo, digest_folder
 from millwright_runner.passes import Context, StopFlag, Tell
 from millwright_runner.plan import Plan, Settings, StepPlan
+from millwright_runner.stores.disk import FULL
 from millwright_runner.training.loading import release_memory
 from millwright_runner.trees import Tree, fetch_tree
 from millwright_runner.workplace import Workplace, private_folder, workplace
@@ -73,6 +74,11 @@ class Run:
     def private(self) -> Path:
         """A folder of this process, for results that lie in no local cache; removed with the run."""
         return private_folder(self.work)
+
+    def tidy(self) -> None:
+        """Removes that folder, when there is one."""
+        if "private" in vars(self):
+            shutil.rmtree(self.private, ignore_errors=True)
 
     def tell(self, step: StepPlan, message: str, **numbers: Any) -> None:
         """Tells the observer how far a step is."""
@@ -189,7 +195,7 @@ def _call(step: StepPlan, artifact: Artifact, context: Context) -> None:
             error.where = f"{step.step.where}.{error.where}"
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise NoSpaceLeft(f"the disk is full: {error}", where=str(context.folder)) from error
         raise _unforeseen(step, error) from error
     except Exception as error:

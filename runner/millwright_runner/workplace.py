@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from millwright_api.errors import NoSpaceLeft
+from millwright_api.errors import NoSpaceLeft, UserError
 
 
 @dataclass(frozen=True)
@@ -31,29 +31,40 @@ def workplace(root: Path, key: str, waiting: Callable[[], None]) -> Iterator[Wor
     """Locks a key's folder for this process and clears what a killed one left half-made.
 
     The lock goes with the process, however it ends: nothing has to be tidied up after a kill. The folders go when the
-    block ends; when it raises, the scratch folder stays for the next try.
+    block ends; when it raises, the scratch folder stays for the next try, unless the input is at fault: then no trace
+    is left.
 
     Args:
         root: the folder that all keys' folders lie in.
         key: the step's cache key.
         waiting: called once when another process has the lock.
     """
-    root.mkdir(parents=True, exist_ok=True)
     lock_file = root / f"{key}.lock"
-    with _locked(lock_file, waiting):
+    with _locked(lock_file, waiting) as made:
         place = Workplace(root / key / "result", root / key / "scratch")
         shutil.rmtree(place.result, ignore_errors=True)
         place.result.mkdir(parents=True)
         place.scratch.mkdir(parents=True, exist_ok=True)
-        yield place
+        try:
+            yield place
+        except UserError:
+            shutil.rmtree(root / key)
+            lock_file.unlink()
+            for folder in made:
+                with contextlib.suppress(OSError):  # another process works there
+                    folder.rmdir()
+            raise
         shutil.rmtree(root / key)
         lock_file.unlink()
 
 
 @contextlib.contextmanager
-def _locked(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    told = False
+def _locked(file: Path, waiting: Callable[[], None]) -> Iterator[list[Path]]:
+    """Holds a lock on a file; yields the folders that were made for it, the innermost first."""
+    told, made = False, []
     while True:
+        made += [folder for folder in file.parents if not folder.exists()]
+        file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,7 +75,7 @@ def _locked(file: Path, waiting: Callable[[], None]) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             # The one who had it may have removed the file: a lock on what has no name keeps nobody out.
             if file.exists() and os.path.samestat(os.fstat(lock.fileno()), file.stat()):
-                yield
+                yield made
                 return
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from millwright_api.errors import NoSpaceLeft
+from millwright_api.errors import NoSpaceLeft, UserError
 from millwright_runner.workplace import check_space, private_folder, workplace
 
 
@@ -30,6 +30,16 @@ def test_after_a_failure_the_scratch_folder_is_kept_and_the_result_is_not(tmp_pa
     with workplace(tmp_path, "k", waiting=lambda: None) as place:
         assert list(place.result.iterdir()) == []
         assert (place.scratch / "tokens").read_text() == "packed"
+
+
+def test_after_a_users_error_nothing_is_left_not_even_the_folders_that_were_made(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+
+    with pytest.raises(UserError), workplace(tmp_path / "out" / ".millwright" / "work", "k", waiting=lambda: None) as place:
+        (place.scratch / "tokens").write_text("packed")
+        raise UserError("line 7 is malformed")
+
+    assert list(tmp_path.rglob("*")) == [tmp_path / "out"]
 
 
 HOLD = """

@@ -6,7 +6,6 @@ line-by-line's sequences are the rows, and join's are windows on all of it. Shuf
 
 from __future__ import annotations
 
-import errno
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from millwright_runner.data.layout import RowWriter, cut_windows, shuffle_index,
 from millwright_runner.data.reading import DataReader, Tell
 from millwright_runner.data.sequences import Counts, PackedSequences, open_packed, write_record
 from millwright_runner.data.tokens import Tokens, load_tokens
+from millwright_runner.stores.disk import FULL
 
 VERSION = 1
 """Raise it when the same rows become other sequences."""
@@ -52,7 +52,7 @@ def pack(found: FoundData, tokenizer: Path, folder: Path, tell: Tell) -> PackedS
         counts = _lay_down(found, tokens, folder, tell)
         write_record(folder, key, counts)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in FULL:
             raise
         shutil.rmtree(folder, ignore_errors=True)
         raise NoSpaceLeft("no space left for the tokens", where=str(folder),

@@ -26,6 +26,7 @@ def train_adapter(options: Lora, artifact: Artifact, context: Context) -> None:
         InvalidModel: an architecture that peft cannot adapt.
         Stopped: a stop was asked for; a checkpoint is saved.
     """
+    train, held_back = sequences(options, context)
     context.tell("loading libraries")
     from millwright_runner.training.loading import device_name, heavy_imports
 
@@ -40,7 +41,6 @@ def train_adapter(options: Lora, artifact: Artifact, context: Context) -> None:
     if options.training.dtype == "float16" and device == "cpu":
         raise InvalidManifest("float16 trains on CUDA only", where="training.dtype", hint="here: float32 or bfloat16")
     transformers.set_seed(options.training.seed)
-    train, held_back = sequences(options, context)
     size = options.training.per_device_train_batch_size
     longest = train.format.max_length
     micro = micro_batch(options.training.sequences_per_step, longest, device) if size == "auto" else int(size)
