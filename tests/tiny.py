@@ -28,7 +28,7 @@ CHAT_TEMPLATE = (
 SHAPE = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 128}
 
 
-def make_tokenizer(folder: Path, *, vocab: int = 512, chat_template: str | None = CHAT_TEMPLATE, **config: Any) -> Path:
+def make_tokenizer(folder: Path, *, vocab: int = 512, chat_template: str | list[dict[str, str]] | None = CHAT_TEMPLATE, **config: Any) -> Path:
     """Makes a byte-level BPE tokenizer's folder; needs no torch. `config` goes into tokenizer_config.json."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.rows import Words, entry, json_lines, packed, write
@@ -118,7 +118,7 @@ class TestJoin:
 
 
 class TestLineByLine:
-    LINES: dict[str, Any] = {**TEXT, "strategy": "line-by-line", "maxLength": 64}
+    LINES: ClassVar[dict[str, Any]] = {**TEXT, "strategy": "line-by-line", "maxLength": 64}
 
     def test_each_row_is_a_sequence_that_ends_in_the_end_of_text_token(self, base: Path, tokenizer: Path, words: Words) -> None:
         sequences = packed(base, tokenizer, entry(**self.LINES))

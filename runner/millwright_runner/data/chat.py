@@ -17,7 +17,7 @@ import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
 
-from millwright_api.errors import InvalidData, InvalidModel
+from millwright_api.errors import InvalidData, InvalidModel, MillwrightError
 from millwright_api.v1alpha1 import ChatFormat
 from millwright_runner.data.text import Rendered, missing_column
 from millwright_runner.data.tokens import Tokens
@@ -71,7 +71,9 @@ class ChatRenderer:
             return Rendered(text, generated or self._turns(messages, text, where))
         except jinja2.TemplateError as error:
             raise InvalidData(f"the chat template refuses the conversation: {error}", where=where) from error
-        except (TypeError, ValueError, KeyError, OverflowError) as error:  # a template may do anything with a row
+        except MillwrightError:
+            raise
+        except Exception as error:  # a template is a program that came with the model: it may fail in any way
             raise InvalidData(f"the chat template fails on the conversation: {error}", where=where) from error
 
     def _render(self, messages: list[Message], *, ask: bool = False) -> str:

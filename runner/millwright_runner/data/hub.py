@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from millwright_api.errors import DataNotFound, InvalidData, suggest
+from millwright_api.errors import AccessDenied, DataNotFound, InvalidData, suggest
 from millwright_api.v1alpha1 import HuggingFaceData
 from millwright_runner.data.rows import RowFile, format_of, look, rows_of
 from millwright_runner.data.slices import Slice, parse_split
@@ -127,12 +127,14 @@ def _files_of(source: HuggingFaceData, commit: str, split: str, where: str) -> l
     load = partial(datasets.load_dataset_builder, source.repo, revision=commit)
     try:
         builder = load(source.subset)
+    except datasets.exceptions.DatasetNotFoundError as error:  # it is there, or its commit would not be known
+        raise AccessDenied(_first_line(error), where=where, hint="accept its terms on the hub, and set HF_TOKEN") from error
     except (ValueError, FileNotFoundError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         subsets = _subsets(source.repo, commit)
         if source.subset not in subsets and subsets:
             found = f"there is no subset {source.subset!r}" if source.subset else "a subset has to be named"
             raise DataNotFound(found, where=where, hint=suggest(source.subset or "", subsets)) from error
-        raise InvalidData(f"not readable: {str(error).strip().splitlines()[0]}", where=where) from error
+        raise InvalidData(f"not readable: {_first_line(error)}", where=where) from error
     files = builder.config.data_files or {}
     if builder.name not in BUILDERS:
         raise InvalidData(f"its files are read by the builder {builder.name!r}", where=where, hint=f"possible: {', '.join(BUILDERS)}")
@@ -155,3 +157,7 @@ def _subsets(repo: str, commit: str) -> list[str]:
         return list(datasets.get_dataset_config_names(repo, revision=commit))
     except (ValueError, FileNotFoundError, RuntimeError, datasets.exceptions.DatasetsError):
         return []  # then the first message is the one that tells what is wrong
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

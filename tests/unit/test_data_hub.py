@@ -1,0 +1,220 @@
+"""Datasets of the Hugging Face hub, against a small hub on loopback. Each look is a process of its own: the client reads
+its settings once, when it is imported, and what has been imported is part of what is tested."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from tests.hub_server import COMMIT, TOKEN, Hub, Repo
+from tests.rows import json_lines
+from tests.tiny import make_tokenizer
+
+ROWS = [{"text": f"row number {n}", "more": n} for n in range(10)]
+OTHERS = [{"text": f"other {n}", "more": n} for n in range(4)]
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from millwright_api.errors import MillwrightError
+from millwright_api.v1alpha1 import Data
+from millwright_runner.data import find_data, pack
+
+base, data = Path(sys.argv[1]), Data.model_validate(json.loads(sys.argv[2]))
+try:
+    found = find_data(data, base, base / "home")
+    told = {"digest": found.digest, "where": found.where}
+    if sys.argv[3] == "pack":
+        sequences = pack(found, base / "tokenizer", base / "packed", lambda done, total: None)
+        from tokenizers import Tokenizer
+        words = Tokenizer.from_file(str(base / "tokenizer" / "tokenizer.json"))
+        told["texts"] = [words.decode(s["input_ids"]) for s in sequences]
+except MillwrightError as error:
+    told = {"error": error.reason, "message": str(error), "exit": error.exit_code}
+print(json.dumps(told | {"datasets": "datasets" in sys.modules, "torch": "torch" in sys.modules}))
+"""
+
+
+@dataclass
+class Place:
+    """A hub, and a machine that looks at it."""
+
+    hub: Hub
+    base: Path
+
+    def look(self, *, do: str = "find", text: dict[str, Any] | None = None, env: dict[str, str] | None = None, **source: Any) -> dict[str, Any]:
+        data = {"name": "train", "source": {"huggingFace": source}, "text": {"strategy": "line-by-line", **(text or {})}}
+        settings = {"HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.base / "hf"), "OMP_NUM_THREADS": "1", **(env or {})}
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(self.base), json.dumps(data), do],
+            env={**os.environ, **settings}, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert TOKEN not in done.stdout + done.stderr
+        return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    parquet = tmp_path_factory.mktemp("parquet") / "x.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), parquet)
+    configs = (
+        "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/part-*.jsonl\n"
+        "- config_name: small\n  data_files: few.json\n---\n# Rows\n"
+    )
+    hub = Hub({
+        "datasets/team/plain": Repo({"data/train-0.jsonl": json_lines(ROWS), "data/train-1.jsonl": json_lines(OTHERS),
+                                     "data/test.jsonl": json_lines(OTHERS)}),
+        "datasets/team/parquet": Repo({"train.parquet": parquet.read_bytes()}),
+        "datasets/team/csv": Repo({"train.csv": b"text,more\n" + b"".join(b"%s,1\n" % r["text"].encode() for r in ROWS)}),
+        "datasets/team/subsets": Repo({"README.md": configs.encode(), "data/part-0.jsonl": json_lines(ROWS),
+                                       "few.json": json.dumps(OTHERS).encode()}),
+        "datasets/team/semicolons": Repo({"README.md": b"---\nconfigs:\n- config_name: default\n  data_files: a.csv\n  sep: ;\n---\n",
+                                          "a.csv": b"text;more\nx;1\n"}),
+        "datasets/team/pictures": Repo({"train/a.png": b"\x89PNG", "train/b.png": b"\x89PNG"}),
+        "datasets/team/private": Repo({"train.jsonl": json_lines(ROWS)}, private=True),
+        "datasets/team/gated": Repo({"train.jsonl": json_lines(ROWS)}, gated=True),
+    })  # fmt: skip
+    yield hub
+    hub.stop()
+
+
+@pytest.fixture
+def place(hub: Hub, tmp_path: Path) -> Iterator[Place]:
+    make_tokenizer(tmp_path / "tokenizer")
+    hub.asked.clear()
+    yield Place(hub, tmp_path)
+    hub.failing = None
+
+
+def texts(rows: list[dict[str, Any]]) -> list[str]:
+    return [str(row["text"]) for row in rows]
+
+
+class TestReading:
+    @pytest.mark.parametrize(("repo", "rows"), [("team/plain", ROWS + OTHERS), ("team/parquet", ROWS), ("team/csv", ROWS)])
+    def test_a_split_is_all_rows_of_its_files_in_order(self, place: Place, repo: str, rows: list[dict[str, Any]]) -> None:
+        told = place.look(do="pack", repo=repo)
+
+        assert told["texts"] == texts(rows)
+        assert told["where"] == f"hf://datasets/{repo}"
+        assert not told["torch"]
+
+    def test_another_split_and_a_subset_are_other_files(self, place: Place) -> None:
+        assert place.look(do="pack", repo="team/plain", split="test")["texts"] == texts(OTHERS)
+        assert place.look(do="pack", repo="team/subsets", subset="small")["texts"] == texts(OTHERS)
+
+    @pytest.mark.parametrize(
+        ("split", "rows"), [("train[2:5]", ROWS[2:5]), ("train[-5:]", [ROWS[9], *OTHERS]), ("train[:50%]", ROWS[:7])]
+    )
+    def test_a_slice_counts_over_all_files(self, place: Place, split: str, rows: list[dict[str, Any]]) -> None:
+        assert place.look(do="pack", repo="team/plain", split=split)["texts"] == texts(rows)
+
+    def test_a_slice_of_a_parquet_file_takes_its_count_from_the_footer(self, place: Place) -> None:
+        assert place.look(do="pack", repo="team/parquet", split="train[50%:]")["texts"] == texts(ROWS[5:])
+
+    def test_a_look_fetches_no_whole_file(self, place: Place) -> None:
+        place.look(repo="team/plain")
+
+        fetched = [line for line in place.hub.asked if "train-" in line and line.startswith("GET")]
+        assert fetched
+        assert all("bytes=" in line for line in fetched)
+
+
+class TestIdentity:
+    def test_the_digest_names_the_commit_however_it_was_written(self, place: Place) -> None:
+        digests = {place.look(repo="team/plain", **more)["digest"] for more in ({}, {"revision": "main"}, {"revision": COMMIT})}
+
+        assert len(digests) == 1
+
+    def test_another_split_has_another_digest(self, place: Place) -> None:
+        assert place.look(repo="team/plain")["digest"] != place.look(repo="team/plain", split="test")["digest"]
+
+
+class TestAgain:
+    def test_a_second_look_does_without_datasets(self, place: Place) -> None:
+        first, second = place.look(repo="team/plain"), place.look(repo="team/plain")
+
+        assert (first.pop("datasets"), second.pop("datasets")) == (True, False)
+        assert first == second
+
+    def test_what_was_packed_once_needs_no_network(self, place: Place) -> None:
+        online = place.look(do="pack", repo="team/plain")
+        place.hub.asked.clear()
+
+        offline = place.look(do="pack", repo="team/plain", env={"HF_HUB_OFFLINE": "1"})
+
+        assert offline["texts"] == online["texts"]
+        assert offline["digest"] == online["digest"]
+        assert place.hub.asked == []
+
+    def test_offline_what_was_never_fetched_is_refused_without_asking(self, place: Place) -> None:
+        told = place.look(repo="team/plain", env={"HF_HUB_OFFLINE": "1"})
+
+        assert (told["error"], told["exit"]) == ("DataNotFound", 2)
+        assert "HF_HUB_OFFLINE" in told["message"]
+        assert place.hub.asked == []
+
+    def test_offline_what_was_only_looked_at_is_refused(self, place: Place) -> None:
+        place.look(repo="team/plain")
+
+        told = place.look(do="pack", repo="team/plain", env={"HF_HUB_OFFLINE": "1"})
+
+        assert told["error"] == "DataNotFound"
+        assert "not all of it was downloaded" in told["message"]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("source", "reason", "found"),
+        [
+            ({"repo": "team/plian"}, "DataNotFound", "no such repository"),
+            ({"repo": "no name at all"}, "DataNotFound", "no repository's name"),
+            ({"repo": "team/plain", "revision": "v9"}, "DataNotFound", "no such revision"),
+            ({"repo": "team/plain", "split": "tset"}, "DataNotFound", "no split 'tset' (did you mean 'test'?)"),
+            ({"repo": "team/plain", "split": "test["}, "InvalidManifest", "no split"),
+            ({"repo": "team/subsets", "subset": "smal"}, "DataNotFound", "no subset 'smal' (did you mean 'small'?)"),
+            ({"repo": "team/semicolons"}, "InvalidData", "sets sep to ';'"),
+            ({"repo": "team/pictures"}, "InvalidData", "imagefolder"),
+            ({"repo": "team/private"}, "DataNotFound", "HF_TOKEN"),
+            ({"repo": "team/gated"}, "AccessDenied", "gated"),
+        ],
+    )  # fmt: skip
+    def test_what_cannot_be_read_is_said_in_one_message(self, place: Place, source: dict[str, str], reason: str, found: str) -> None:
+        told = place.look(**source, env={"HF_TOKEN": ""})
+
+        assert (told["error"], told["exit"]) == (reason, 2)
+        assert found in told["message"]
+
+    @pytest.mark.parametrize("repo", ["team/private", "team/gated"])
+    def test_a_token_of_the_environment_opens_it(self, place: Place, repo: str) -> None:
+        assert place.look(do="pack", repo=repo, env={"HF_TOKEN": TOKEN})["texts"] == texts(ROWS)
+
+    def test_a_missing_column_is_found_at_first_look(self, place: Place) -> None:
+        told = place.look(repo="team/parquet", text={"columns": ["txt"]})
+
+        assert told["error"] == "InvalidData"
+        assert "no column 'txt'; the columns are text, more (did you mean 'text'?)" in told["message"]
+
+    def test_a_hub_that_is_not_there_is_unreachable(self, place: Place) -> None:
+        told = place.look(repo="team/plain", env={"HF_ENDPOINT": "http://127.0.0.1:1"})
+
+        assert (told["error"], told["exit"]) == ("StoreUnreachable", 2)
+        assert "http://127.0.0.1:1" in told["message"]
+
+    def test_a_hub_that_fails_may_be_tried_again(self, place: Place) -> None:
+        place.hub.failing = 503
+
+        told = place.look(repo="team/plain")
+
+        assert (told["error"], told["exit"]) == ("StoreUnavailable", 75)
+        assert "503" in told["message"]
