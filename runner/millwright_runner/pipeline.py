@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 
 from millwright_api.errors import MillwrightError
@@ -37,7 +36,7 @@ def run(plan: Plan, settings: Settings, observer: Observer, stop: StopFlag) -> R
         record.leave(report, state.histories, plan, settings, published=False)
         raise
     finally:
-        shutil.rmtree(state.private, ignore_errors=True)
+        state.tidy()
     report = record.succeeded_report(artifact, state.reports, plan, time.monotonic() - started)
     record.leave(report, state.histories, plan, settings, published=True)
     return report
@@ -89,7 +88,7 @@ def _artifact(state: Run, index: int) -> Artifact:
 def _hide_what_nobody_needs(to_run: list[StepPlan], plan: Plan) -> None:
     """Only when all passes are our own: what an outsider's needs is not known."""
     if all(is_builtin(step.step.pass_.name) for step in to_run):
-        needed = {name for step in to_run for name in step.step.pass_.libraries}
+        needed = {name for step in to_run for name in step.step.pass_.needs()}
         from_hub = any(entry.source.hugging_face for entry in plan.job.spec.data)
         hide_unneeded(needed | ({"datasets", "pandas"} if from_hub else set()))
 

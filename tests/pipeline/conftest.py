@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from tests import tiny
-from tests.pipeline.jobs import Mill, write_rows
+from tests.pipeline.jobs import Here, Mill, write_rows
+
+from millwright_runner import pipeline
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +21,13 @@ def phi3(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """64 phrases with tones."""
     return write_rows(tmp_path_factory.mktemp("data") / "train.jsonl")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
+    """Runs jobs in this process, where torch is imported once for all tests."""
+    monkeypatch.setattr(pipeline, "hide_unneeded", lambda needed: None)  # it is for good, and other tests need them
+    return Here(tmp_path)
 
 
 @pytest.fixture

@@ -14,6 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from millwright_api.names import fingerprint
+from millwright_api.report import RunReport
+from millwright_api.v1alpha1 import OptimizationJob
+from millwright_runner import pipeline
+from millwright_runner.cli.watch import Watch
+from millwright_runner.passes import StopFlag
+from millwright_runner.plan import Settings, make_plan
 
 TONES = ("sad", "joy", "fear", "surprise")
 TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"
@@ -119,6 +125,19 @@ class Mill:
     def environment(self) -> dict[str, str]:
         """This process's, with one thread, so that sums are always in the same order."""
         return os.environ | {"MILLWRIGHT_HOME": str(self.folder / "home"), "OMP_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Here:
+    """The loop in this process, with a home of its own."""
+
+    folder: Path
+
+    def run(self, manifest: dict[str, Any], cache: Path | None = None) -> RunReport:
+        """Plans and runs a job to its end."""
+        settings = Settings(base=self.folder, home=self.folder / "home", cache=cache)
+        plan = make_plan(OptimizationJob.model_validate(manifest), settings)
+        return pipeline.run(plan, settings, Watch(), StopFlag())
 
 
 COMMAND = (sys.executable, "-m", "millwright_runner")

@@ -166,6 +166,10 @@ class Pass(BaseModel):
         """Returns the options that change the result; data sets are keyed by content, not by name."""
         return self.model_dump(mode="json", exclude=set(self._data_fields()))
 
+    def needs(self) -> frozenset[str]:
+        """Returns the optional libraries that it uses with these options; others are kept from being imported."""
+        return frozenset()
+
     def check(self, model: ModelFacts, target: Target) -> None:
         """Refuses what can be known without loading anything: raises a UserError whose `where` is an option's name.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
@@ -105,7 +106,7 @@ class Genai(Pass):
         arguments = ("", str(artifact.folder), output, self.precision, BUILDER_PROVIDERS[context.target.execution_provider], cache)
         context.stop.check("before building")
         context.tell("building")
-        with _quiet() as said:
+        with _quiet() as said, _no_git():
             try:
                 options = builder.parse_extra_options(*arguments, self.builder_options(context.trust_remote_code))
                 builder.create_model(*arguments, **options)
@@ -153,3 +154,18 @@ def _quiet() -> Iterator[io.StringIO]:
             yield said
     finally:
         root.setLevel(level)
+
+
+@contextlib.contextmanager
+def _no_git() -> Iterator[None]:
+    """Lets the builder find no git repository: it writes the HEAD of whichever one it is installed below into the
+    model, so that the same model got another digest with every commit there. It then writes its own release's."""
+    before = os.environ.get("GIT_DIR")
+    os.environ["GIT_DIR"] = os.devnull
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["GIT_DIR"]
+        else:
+            os.environ["GIT_DIR"] = before

@@ -91,6 +91,10 @@ class Lora(Pass):
             return self.target_modules
         return DEFAULT_TARGETS.get(model_type, "all-linear")
 
+    def needs(self) -> frozenset[str]:
+        """Returns bitsandbytes where the optimizer is its."""
+        return frozenset({"bitsandbytes"} if self.training.optimizer.startswith("paged_") else ())
+
     def check(self, model: ModelFacts, target: Target) -> None:
         """Refuses target modules and modules to save that match nothing."""
         linear = linear_modules(model)

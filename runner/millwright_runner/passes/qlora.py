@@ -27,6 +27,10 @@ class Qlora(Lora):
         default=None, description="Type that weights are unpacked to for computing. Default: training.dtype."
     )
 
+    def needs(self) -> frozenset[str]:
+        """Returns bitsandbytes: it quantizes the base."""
+        return frozenset({"bitsandbytes"})
+
     def check(self, model: ModelFacts, target: Target) -> None:
         """Also refuses a base that is quantized already."""
         super().check(model, target)

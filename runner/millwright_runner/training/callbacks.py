@@ -97,13 +97,11 @@ def evaluations_since_best(losses: list[float], threshold: float) -> int:
 
 def save_adapter(model: Any, folder: Path) -> None:
     """Writes adapter_config.json and adapter_model.safetensors, and nothing that names this machine."""
-    for config in model.peft_config.values():
-        config.base_model_name_or_path = None
     # The embedding's own weights are never trained here, so they need not be looked for on a hub.
     model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # peft's template of a card, with nothing filled in
-    # peft keeps module names in sets, whose order changes from process to process: the digest must not.
+    # peft notes the base's folder, and keeps module names in sets, whose order changes from process to process.
     file = folder / "adapter_config.json"
     options = json.loads(file.read_text())
     sets = {name: sorted(options[name]) for name in ("target_modules", "modules_to_save") if isinstance(options[name], list)}
-    file.write_text(json.dumps(options | sets, indent=2, sort_keys=True))
+    file.write_text(json.dumps(options | sets | {"base_model_name_or_path": None}, indent=2, sort_keys=True))
