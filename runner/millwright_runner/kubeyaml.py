@@ -79,6 +79,7 @@ class _Reader:
     values: int = 0
 
     def read(self, text: str) -> Document:
+        """Returns the one document in a text."""
         try:
             documents = list(self._documents(yaml.parse(text, Loader=_LOADER)))
         except yaml.MarkedYAMLError as error:
