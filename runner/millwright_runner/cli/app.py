@@ -59,7 +59,8 @@ def _millwright(
 ) -> None:
     """Turns a declaration (model, data, passes, target) into a tuned, compressed model."""
     if context.invoked_subcommand is None:
-        sys.stderr.write(context.get_help() + "\n")
+        with contextlib.redirect_stdout(sys.stderr):  # typer prints it by itself; nothing was asked for on stdout
+            context.get_help()
         raise typer.Exit(2)
 
 
