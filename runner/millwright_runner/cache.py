@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
+from typing import Any
 
 from millwright_api.names import fingerprint
 from millwright_api.v1alpha1 import Target
@@ -73,7 +74,7 @@ class Cache:
         """Returns what the result under a key says of itself; its files are not looked at."""
         return load_tree(self.store, prefix(key))
 
-    def keep(self, key: str, folder: Path, meta: dict[str, object], files: list[FileDigest]) -> Tree:
+    def keep(self, key: str, folder: Path, meta: dict[str, Any], files: list[FileDigest]) -> Tree:
         """Stores a step's result; when another process was faster, returns what that one stored."""
         there = self.find(key)
         if there is not None:

@@ -177,7 +177,7 @@ def _keep(
     """Puts a result where it stays when the step's folders go: into the cache, and else with this process."""
     cache, tree = state.plan.cache, None
     if cache is not None and cache.writes:
-        meta = {"pass": step.step.pass_.name, "metrics": context.metrics, "history": context.history}
+        meta: dict[str, Any] = {"pass": step.step.pass_.name, "metrics": context.metrics, "history": context.history}
         tree = cache.keep(step.key, place.result, meta, files)
         local = cache.store.local(tree.root)
         if local is not None:
