@@ -9,9 +9,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 2; }
 
-stamp=$(cat pyproject.toml requirements.lock | cksum)
-[[ -f .venv/.millwright && $(<.venv/.millwright) == "$stamp" ]] && exit 0
-
 find_python() {
   local candidate
   for candidate in ${PYTHON:-python3.11 python3.12 python3.13 python3}; do
@@ -23,11 +20,18 @@ find_python() {
   return 1
 }
 
-as_root() {  # Debian's Python comes without venv and pip; only root can add them
+as_root() {  # Debian's Python comes without venv and pip: only root can add them
   [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || die "$1 is missing; install it (on Debian: apt-get install $2)"
   say "installing $2 with apt-get"
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $2 >/dev/null
 }
+
+# The tests of the network watch a run with it; nothing else needs it, so who is not root goes on without.
+command -v strace >/dev/null || [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null ||
+  as_root strace strace || say "strace could not be installed: the tests of the network will fail"
+
+stamp=$(cat pyproject.toml requirements.lock | cksum)
+[[ -f .venv/.millwright && $(<.venv/.millwright) == "$stamp" ]] && exit 0
 
 find_uv() {
   if uv --version >/dev/null 2>&1; then echo uv; return; fi

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-HEAVY_OPTIONALS = ("bitsandbytes", "datasets", "pandas", "scipy", "sklearn")
-"""Distributions that transformers and peft import when they find them; together more than five seconds of start-up."""
+HEAVY_OPTIONALS = ("bitsandbytes", "boto3", "datasets", "pandas", "scipy", "sklearn")
+"""Distributions that transformers, peft and accelerate import when they find them; together more than five seconds of
+start-up. Stores in S3 are opened before, and have boto3 by then."""
 
 
 def hide_unneeded(needed: set[str]) -> None:
