@@ -168,6 +168,10 @@ def _located(lines: str, origins: dict[Place, str], name: str) -> str:
 
 
 def _origin(path: str, origins: dict[Place, str], name: str) -> str:
-    """Returns where the longest known beginning of a path was written; the file when none is known."""
+    """Returns where a path was written, or else something below it (a `--set` made it), or else the nearest above it."""
     place = tuple(int(m[2]) if m[2] else m[1] for m in _PART.finditer(path))
-    return next((origins[place[:end]] for end in range(len(place), 0, -1) if place[:end] in origins), name)
+    if place in origins:
+        return origins[place]
+    below = (origin for known, origin in origins.items() if place and known[: len(place)] == place)
+    above = (origins[place[:end]] for end in range(len(place) - 1, 0, -1) if place[:end] in origins)
+    return next(below, None) or next(above, name)
