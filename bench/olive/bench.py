@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -35,7 +36,12 @@ OTHERS_TOLERATED = 5.0
 """CPU seconds of other processes during a run from which its line is marked."""
 FIGURES = ("wall_s", "cpu_s", "peak_mib", "tree_mib", "written_mib")
 
-say = Console(stderr=True, highlight=False).print
+console = Console(width=120)
+
+
+def say(text: str) -> None:
+    """Tells how far it is, on stderr."""
+    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -52,14 +58,16 @@ class Contender:
 
 @dataclass
 class Results:
-    """All runs: key → figures of each round."""
+    """All runs: key → figures of each round; and of the last round, the training loss and the MiB left on disk."""
 
     runs: dict[str, list[Measured]] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
+    disk: dict[str, float] = field(default_factory=dict)
 
     def add(self, key: str, run: Measured) -> None:
         """Notes a run and says so."""
         self.runs.setdefault(key, []).append(run)
-        busy = f"  [red]others used {run.others_cpu_s:.0f} s of CPU[/]" if run.others_cpu_s > OTHERS_TOLERATED else ""
+        busy = f"  others used {run.others_cpu_s:.0f} s of CPU: discard" if run.others_cpu_s > OTHERS_TOLERATED else ""
         say(f"  {key:34} {run.wall_s:6.1f} s wall {run.cpu_s:6.1f} s CPU {run.peak_mib:6.0f} MiB{busy}")
 
     def median(self, key: str, figure: str) -> float:
@@ -128,6 +136,17 @@ def job(results: Results, side: Contender, size: str, how: str) -> None:
     if run.exit != 0 or not any(side.output(size).rglob("*.onnx")):
         sys.exit(f"{key}: exit {run.exit}, model: {any(side.output(size).rglob('*.onnx'))}; see {log}")
     results.add(key, run)
+    if how == "cold":
+        results.losses[key] = train_loss(side.output(size), log)
+        results.disk[key] = on_disk(side, size)
+
+
+def train_loss(output: Path, log: Path) -> float:
+    """Returns the mean training loss: from Millwright's report, else from Olive's log."""
+    report = output / "report.json"
+    if report.exists():
+        return float(json.loads(report.read_text())["passes"][0]["metrics"]["trainLoss"])
+    return float(re.findall(r"training_loss=([\d.]+)", log.read_text())[-1])
 
 
 def starts(results: Results, sides: list[Contender]) -> None:
@@ -145,9 +164,9 @@ def starts(results: Results, sides: list[Contender]) -> None:
 def table(results: Results) -> Table:
     """Returns medians, and each of ours divided by Olive's."""
     shown = Table(title="Medians; in brackets Millwright ÷ that line", title_justify="left")
-    shown.add_column("")
-    for column in ("wall s", "CPU s", "peak MiB", "tree MiB", "written MiB"):
-        shown.add_column(column, justify="right")
+    shown.add_column("", no_wrap=True)
+    for column in ("wall s", "CPU s", "peak MiB", "tree MiB", "written MiB", "loss"):
+        shown.add_column(column, justify="right", no_wrap=True)
     for key in results.runs:
         what, side = key.split(": ")
         own = f"{what}: millwright"
@@ -156,7 +175,7 @@ def table(results: Results) -> Table:
             value = results.median(key, figure)
             ratio = f" ({results.median(own, figure) / value:.2f})" if side != "millwright" and own in results.runs and value else ""
             cells.append(f"{value:,.1f}{ratio}" if figure in ("wall_s", "cpu_s") else f"{value:,.0f}{ratio}")
-        shown.add_row(key, *cells)
+        shown.add_row(key, *cells, f"{results.losses[key]:.3f}" if key in results.losses else "")
     return shown
 
 
@@ -166,12 +185,13 @@ def on_disk(side: Contender, size: str) -> float:
     return round(sum(stats.values()) / (1 << 20), 1)
 
 
-def report(results: Results, disk: dict[str, float]) -> dict[str, Any]:
+def report(results: Results) -> dict[str, Any]:
     """Returns everything as data: each run, and the medians."""
     return {
         "runs": {key: [run.as_dict() for run in runs] for key, runs in results.runs.items()},
         "medians": {key: {figure: round(results.median(key, figure), 2) for figure in FIGURES} for key in results.runs},
-        "left_on_disk_mib": disk,
+        "train_loss": results.losses,
+        "left_on_disk_mib": results.disk,
     }
 
 
@@ -182,21 +202,20 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
     chosen = parser.parse_args()
     prepare()
-    results, sides, disk = Results(), contenders(), dict[str, float]()
+    results, sides = Results(), contenders()
     for size in chosen.sizes:
         for _ in range(chosen.rounds):
             for side in sides:
                 if size in side.sizes:
                     job(results, side, size, "cold")
-                    disk[f"{size}: {side.name}"] = on_disk(side, size)
         for side in sides[1:]:
             job(results, side, size, "again")
     for _ in range(chosen.rounds):
         starts(results, sides)
-    Console().print(table(results))
+    console.print(table(results))
     target = BUILD / "olive.json"
-    target.write_text(json.dumps(report(results, disk), indent=1))
-    say(f"left on disk, MiB: {disk}\nall figures: {target}")
+    target.write_text(json.dumps(report(results), indent=1))
+    console.print(f"left on disk, MiB: {results.disk}\nall figures: {target.relative_to(HERE.parents[1])}")
 
 
 if __name__ == "__main__":
