@@ -29,18 +29,20 @@ from millwright_api.errors import MillwrightError
 from millwright_api.v1alpha1 import Data
 from millwright_runner.data import find_data, pack
 
-base, data = Path(sys.argv[1]), Data.model_validate(json.loads(sys.argv[2]))
-try:
-    found = find_data(data, base, base / "home")
-    told = {"digest": found.digest, "where": found.where}
-    if sys.argv[3] == "pack":
-        sequences = pack(found, base / "tokenizer", base / "packed", lambda done, total: None)
-        from tokenizers import Tokenizer
-        words = Tokenizer.from_file(str(base / "tokenizer" / "tokenizer.json"))
-        told["texts"] = [words.decode(s["input_ids"]) for s in sequences]
-except MillwrightError as error:
-    told = {"error": error.reason, "message": str(error), "exit": error.exit_code}
-print(json.dumps(told | {"datasets": "datasets" in sys.modules, "torch": "torch" in sys.modules}))
+base, all_told = Path(sys.argv[1]), []
+for data in json.loads(sys.argv[2]):
+    try:
+        found = find_data(Data.model_validate(data), base, base / "home")
+        told = {"digest": found.digest, "where": found.where}
+        if sys.argv[3] == "pack":
+            sequences = pack(found, base / "tokenizer", base / "packed", lambda done, total: None)
+            from tokenizers import Tokenizer
+            words = Tokenizer.from_file(str(base / "tokenizer" / "tokenizer.json"))
+            told["texts"] = [words.decode(s["input_ids"]) for s in sequences]
+    except MillwrightError as error:
+        told = {"error": error.reason, "message": str(error), "exit": error.exit_code}
+    all_told.append(told | {"datasets": "datasets" in sys.modules, "torch": "torch" in sys.modules})
+print(json.dumps(all_told))
 """
 
 
@@ -51,8 +53,14 @@ class Place:
     hub: Hub
     base: Path
 
-    def look(self, *, do: str = "find", text: dict[str, Any] | None = None, env: dict[str, str] | None = None, **source: Any) -> dict[str, Any]:
-        data = {"name": "train", "source": {"huggingFace": source}, "text": {"strategy": "line-by-line", **(text or {})}}
+    def look(self, *, do: str = "find", columns: list[str] | None = None, env: dict[str, str] | None = None, **source: Any) -> dict[str, Any]:
+        return self.look_at_all([source], do=do, columns=columns, env=env)[0]
+
+    def look_at_all(
+        self, sources: list[dict[str, Any]], *, do: str = "find", columns: list[str] | None = None, env: dict[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        text = {"strategy": "line-by-line", "columns": columns or ["text"]}
+        data = [{"name": "train", "source": {"huggingFace": source}, "text": text} for source in sources]
         settings = {"HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.base / "hf"), "OMP_NUM_THREADS": "1", **(env or {})}
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT, str(self.base), json.dumps(data), do],
@@ -60,7 +68,7 @@ class Place:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert TOKEN not in done.stdout + done.stderr
-        return dict(json.loads(done.stdout.splitlines()[-1]))
+        return list(json.loads(done.stdout.splitlines()[-1]))
 
 
 @pytest.fixture(scope="module")
@@ -110,14 +118,16 @@ class TestReading:
         assert not told["torch"]
 
     def test_another_split_and_a_subset_are_other_files(self, place: Place) -> None:
-        assert place.look(do="pack", repo="team/plain", split="test")["texts"] == texts(OTHERS)
-        assert place.look(do="pack", repo="team/subsets", subset="small")["texts"] == texts(OTHERS)
+        told = place.look_at_all([{"repo": "team/plain", "split": "test"}, {"repo": "team/subsets", "subset": "small"}], do="pack")
 
-    @pytest.mark.parametrize(
-        ("split", "rows"), [("train[2:5]", ROWS[2:5]), ("train[-5:]", [ROWS[9], *OTHERS]), ("train[:50%]", ROWS[:7])]
-    )
-    def test_a_slice_counts_over_all_files(self, place: Place, split: str, rows: list[dict[str, Any]]) -> None:
-        assert place.look(do="pack", repo="team/plain", split=split)["texts"] == texts(rows)
+        assert [one["texts"] for one in told] == [texts(OTHERS)] * 2
+
+    def test_a_slice_counts_over_all_files(self, place: Place) -> None:
+        expected = {"train[2:5]": ROWS[2:5], "train[-5:]": [ROWS[9], *OTHERS], "train[:50%]": ROWS[:7]}
+
+        told = place.look_at_all([{"repo": "team/plain", "split": split} for split in expected], do="pack")
+
+        assert [one["texts"] for one in told] == [texts(rows) for rows in expected.values()]
 
     def test_a_slice_of_a_parquet_file_takes_its_count_from_the_footer(self, place: Place) -> None:
         assert place.look(do="pack", repo="team/parquet", split="train[50%:]")["texts"] == texts(ROWS[5:])
@@ -132,12 +142,14 @@ class TestReading:
 
 class TestIdentity:
     def test_the_digest_names_the_commit_however_it_was_written(self, place: Place) -> None:
-        digests = {place.look(repo="team/plain", **more)["digest"] for more in ({}, {"revision": "main"}, {"revision": COMMIT})}
+        told = place.look_at_all([{"repo": "team/plain", **more} for more in ({}, {"revision": "main"}, {"revision": COMMIT})])
 
-        assert len(digests) == 1
+        assert len({one["digest"] for one in told}) == 1
 
     def test_another_split_has_another_digest(self, place: Place) -> None:
-        assert place.look(repo="team/plain")["digest"] != place.look(repo="team/plain", split="test")["digest"]
+        told = place.look_at_all([{"repo": "team/plain"}, {"repo": "team/plain", "split": "test"}, {"repo": "team/plain", "split": "train[:3]"}])
+
+        assert len({one["digest"] for one in told}) == 3
 
 
 class TestAgain:
@@ -174,9 +186,8 @@ class TestAgain:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize(
-        ("source", "reason", "found"),
-        [
+    def test_what_cannot_be_read_is_said_in_one_message(self, place: Place) -> None:
+        expected = [
             ({"repo": "team/plian"}, "DataNotFound", "no such repository"),
             ({"repo": "no name at all"}, "DataNotFound", "no repository's name"),
             ({"repo": "team/plain", "revision": "v9"}, "DataNotFound", "no such revision"),
@@ -187,20 +198,20 @@ class TestRefusals:
             ({"repo": "team/pictures"}, "InvalidData", "imagefolder"),
             ({"repo": "team/private"}, "DataNotFound", "HF_TOKEN"),
             ({"repo": "team/gated"}, "AccessDenied", "gated"),
-        ],
-    )  # fmt: skip
-    def test_what_cannot_be_read_is_said_in_one_message(self, place: Place, source: dict[str, str], reason: str, found: str) -> None:
-        told = place.look(**source, env={"HF_TOKEN": ""})
+        ]
 
-        assert (told["error"], told["exit"]) == (reason, 2)
-        assert found in told["message"]
+        told = place.look_at_all([source for source, _, _ in expected], env={"HF_TOKEN": ""})
+
+        for one, (source, reason, found) in zip(told, expected, strict=True):
+            assert (one["error"], one["exit"]) == (reason, 2), source
+            assert found in one["message"]
 
     @pytest.mark.parametrize("repo", ["team/private", "team/gated"])
     def test_a_token_of_the_environment_opens_it(self, place: Place, repo: str) -> None:
         assert place.look(do="pack", repo=repo, env={"HF_TOKEN": TOKEN})["texts"] == texts(ROWS)
 
     def test_a_missing_column_is_found_at_first_look(self, place: Place) -> None:
-        told = place.look(repo="team/parquet", text={"columns": ["txt"]})
+        told = place.look(repo="team/parquet", columns=["txt"])
 
         assert told["error"] == "InvalidData"
         assert "no column 'txt'; the columns are text, more (did you mean 'text'?)" in told["message"]

@@ -8,7 +8,8 @@ from typing import IO, Any
 
 from millwright_api.errors import InvalidData
 
-ROWS_AT_A_TIME = 1024
+ROWS_AT_A_TIME, BYTES_AT_A_TIME = 1024, 1 << 20
+"""A batch has at most so many rows, and about so many bytes."""
 
 
 def read_parquet(raw: IO[bytes], where: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -30,7 +31,8 @@ def read_parquet(raw: IO[bytes], where: str, columns: Sequence[str]) -> Iterator
         if len(wanted) < len(set(columns)):
             wanted = names
         number = 0
-        for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=wanted, use_threads=False):
+        rows = max(min(ROWS_AT_A_TIME, BYTES_AT_A_TIME // max(_bytes_a_row(file.metadata), 1)), 1)
+        for batch in file.iter_batches(batch_size=rows, columns=wanted, use_threads=False):
             for row in batch.to_pylist():
                 number += 1
                 yield number, row
@@ -43,3 +45,9 @@ def count_parquet(path: Path) -> int:
     import pyarrow.parquet
 
     return int(pyarrow.parquet.read_metadata(path).num_rows)
+
+
+def _bytes_a_row(metadata: Any) -> int:
+    """Returns the mean size of a row before compression, all columns together."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    return int(sum(group.total_byte_size for group in groups) // max(metadata.num_rows, 1))
