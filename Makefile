@@ -11,13 +11,13 @@ setup: ## makes .venv with everything in it
 	@tools/setup.sh
 	@$(PYTHON_HERE) -m compileall -q api runner
 
-demo: setup ## makes a small Phi-3, tunes it, compresses it to int4 and classifies with it: about three minutes
+demo: setup ## makes a small Phi-3, tunes it, compresses it to int4 and classifies with it: about two minutes
 	@examples/emotion/demo.sh
 
-test: check s3server ## everything that CI runs: check, then all tests
+test: check testtools ## everything that CI runs: check, then all tests
 	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile
 
-test-fast: setup ## the tests that need no torch
+test-fast: testtools ## the tests that need no torch
 	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile tests/unit
 
 check: setup ## ruff, mypy, import contracts; generated files are up to date
@@ -34,11 +34,11 @@ docs: setup ## writes what is generated: docs/passes.md, the table in docs/olive
 bench-olive: setup ## the same jobs through Microsoft Olive and through Millwright: ratios
 	@$(PYTHON_HERE) bench/olive/bench.py
 
-s3server: setup
-	@tools/s3server.sh
+testtools: setup
+	@tools/testtools.sh
 
 clean: ## removes what was made, but not .venv and .tools
 	@rm -rf build dist examples/emotion/build examples/emotion/out bench/build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find api runner tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-fast check docs bench-olive s3server clean
+.PHONY: help setup demo test test-fast check docs bench-olive testtools clean

@@ -4,10 +4,14 @@
 # Needs Python 3.11 or newer and a package registry. uv is used where it is installed, and fetched into .tools/ where it
 # is not. Environment: PYTHON, the interpreter to use.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 2; }
+
+stamp=$(cat pyproject.toml requirements.lock | cksum)
+[[ -f .venv/.millwright && $(<.venv/.millwright) == "$stamp" ]] && exit 0
 
 find_python() {
   local candidate
@@ -20,25 +24,12 @@ find_python() {
   return 1
 }
 
-as_root() {  # Debian's Python comes without venv and pip: only root can add them
-  [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || die "$1 is missing; install it (on Debian: apt-get install $2)"
-  say "installing $2 with apt-get"
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $2 >/dev/null
-}
-
-# The tests of the network watch a run with it; nothing else needs it, so who is not root goes on without.
-command -v strace >/dev/null || [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null ||
-  as_root strace strace || say "strace could not be installed: the tests of the network will fail"
-
-stamp=$(cat pyproject.toml requirements.lock | cksum)
-[[ -f .venv/.millwright && $(<.venv/.millwright) == "$stamp" ]] && exit 0
-
 find_uv() {
   if uv --version >/dev/null 2>&1; then echo uv; return; fi
   local own=.tools/uv/bin/uv
   if ! "$own" --version >/dev/null 2>&1; then
     rm -rf .tools/uv
-    "$python" -c 'import ensurepip, venv' 2>/dev/null || as_root "Python's venv module" python3-venv >&2
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || tools/apt.sh "Python's venv module" python3-venv
     say "fetching uv into .tools/" >&2
     "$python" -m venv .tools/uv >&2
     .tools/uv/bin/python -m pip install -q --disable-pip-version-check uv >&2
@@ -46,7 +37,7 @@ find_uv() {
   echo "$own"
 }
 
-python=$(find_python) || { as_root "Python 3.11 or newer" "python3 python3-venv"; python=$(find_python); } ||
+python=$(find_python) || { tools/apt.sh "Python 3.11 or newer" python3 python3-venv || exit 2; python=$(find_python); } ||
   die "no Python of 3.11 or newer was found; name one with PYTHON="
 uv=$(find_uv)
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180}

