@@ -140,6 +140,8 @@ def _plural(words: str) -> str:
     """Returns what a list is of; how long each text may be is not the point there."""
     if words.startswith("a mapping"):
         return "mappings"
+    for one, many in (("a whole number", "whole numbers"), ("a number", "numbers")):
+        words = many + words.removeprefix(one) if words.startswith(one) else words
     return words.partition(", up to")[0]
 
 

@@ -11,7 +11,7 @@ from millwright_api.report import PassReport, Progress
 from millwright_runner.cli.words import duration, plural, size
 from millwright_runner.plan import Plan
 
-LEAST_SECONDS, MOST_SECONDS, LEAST_SHARE = 5.0, 60.0, 0.1
+LEAST_SECONDS, MOST_SECONDS, LEAST_SHARE = 5.0, 60.0, 0.0999
 """A line every tenth of a phase, but not more often than each 5 s and not less often than each minute."""
 
 IN_BYTES = ("tokenizing", "fetching", "storing", "publishing")
