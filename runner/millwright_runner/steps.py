@@ -101,7 +101,12 @@ def run_step(state: Run, step: StepPlan, artifact: Artifact) -> Made:
     """
     state.stop.check(f"before {step.step.name}")
     cache = state.plan.cache
-    with workplace(state.work, step.key, waiting=lambda: state.tell(step, "waiting for another process")) as place:
+
+    def waiting() -> None:
+        state.tell(step, "waiting for another process")
+        state.stop.check("while another process worked on the same step")
+
+    with workplace(state.work, step.key, waiting) as place:
         tree = cache.find(step.key) if cache is not None else None
         if cache is not None and tree is not None:
             folder = fetch_tree(cache.store, tree, state.private / step.key, state.memo)

@@ -6,11 +6,16 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from millwright_api.errors import NoSpaceLeft, UserError
+
+POLL_SECONDS = 0.1
+"""Between two looks at a lock that another process has."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ def workplace(root: Path, key: str, waiting: Callable[[], None]) -> Iterator[Wor
     Args:
         root: the folder that all keys' folders lie in.
         key: the step's cache key.
-        waiting: called once when another process has the lock.
+        waiting: called several times a second while another process has the lock; what it raises ends the wait.
     """
     lock_file = root / f"{key}.lock"
     with _locked(lock_file, waiting) as made:
@@ -61,22 +66,27 @@ def workplace(root: Path, key: str, waiting: Callable[[], None]) -> Iterator[Wor
 @contextlib.contextmanager
 def _locked(file: Path, waiting: Callable[[], None]) -> Iterator[list[Path]]:
     """Holds a lock on a file; yields the folders that were made for it, the innermost first."""
-    told, made = False, []
+    made: list[Path] = []
     while True:
         made += [folder for folder in file.parents if not folder.exists()]
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not told:
-                    waiting()
-                    told = True
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            while not _taken(lock):
+                waiting()
+                time.sleep(POLL_SECONDS)
             # The one who had it may have removed the file: a lock on what has no name keeps nobody out.
             if file.exists() and os.path.samestat(os.fstat(lock.fileno()), file.stat()):
                 yield made
                 return
+
+
+def _taken(lock: IO[str]) -> bool:
+    """Never blocks: a signal would be handled and flock begun anew, so that nobody could stop the wait."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def private_folder(root: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from millwright_api.errors import NoSpaceLeft, UserError
+from millwright_api.errors import NoSpaceLeft, Stopped, UserError
 from millwright_runner.workplace import check_space, private_folder, workplace
 
 
@@ -71,6 +71,18 @@ def test_a_second_process_waits_and_says_so(tmp_path: Path) -> None:
     with workplace(tmp_path, "k", waiting) as place:
         assert waited == ["yes"]
         assert list(place.result.iterdir()) == []
+
+
+def test_a_wait_can_be_given_up(tmp_path: Path) -> None:
+    other, looks = holder(tmp_path), iter(range(3))
+
+    def waiting() -> None:
+        if next(looks) == 2:
+            raise Stopped("while waiting")
+
+    with pytest.raises(Stopped), workplace(tmp_path, "k", waiting):
+        pytest.fail("two processes had the lock")
+    other.communicate("")
 
 
 def test_a_killed_process_leaves_no_lock_behind(tmp_path: Path) -> None:
