@@ -70,7 +70,13 @@ class TestRendering:
         assert trained == text
 
     def test_the_templates_marks_are_special_tokens_and_none_is_added(self, tmp_path: Path) -> None:
-        folder = tokenizer(tmp_path, add_bos_token=True)
+        from tokenizers import Tokenizer, processors
+
+        folder = tokenizer(tmp_path)
+        file = str(folder / "tokenizer.json")
+        words = Tokenizer.from_file(file)
+        words.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+        words.save(file)
 
         sequences = packed(chats(tmp_path, TURNS), folder, entry(chat=LINES))
 

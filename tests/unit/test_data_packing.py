@@ -454,7 +454,14 @@ class TestTokenizers:
             packed(base, self.write_config(tmp_path / "t", eos_token="</s>"), entry(**TEXT))
 
     def test_tokens_that_the_tokenizer_puts_around_a_text_are_kept(self, base: Path, tmp_path: Path) -> None:
-        folder = self.write_config(tmp_path / "t", bos_token="<s>", eos_token="<|endoftext|>", add_bos_token=True, add_eos_token=True)
+        from tokenizers import Tokenizer, processors
+
+        folder = make_tokenizer(tmp_path / "t")
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A <|endoftext|>", special_tokens=[("<s>", 0), ("<|endoftext|>", END)]
+        )
+        tokenizer.save(str(folder / "tokenizer.json"))
 
         sequences = packed(base, folder, entry(**TEXT, strategy="line-by-line", answer="tone", lossOn="answer"))
 

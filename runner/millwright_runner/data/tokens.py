@@ -73,8 +73,6 @@ def load_tokens(folder: Path) -> Tokens:
     tokenizer = _load_tokenizer(folder)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    if "add_bos_token" in config or "add_eos_token" in config:
-        _add_around(tokenizer, special, begin=bool(config.get("add_bos_token")), end=bool(config.get("add_eos_token")))
     template = _chat_template(folder, config)
     end = _end(folder, tokenizer, special)
     content = hashlib.sha256(tokenizer.to_str().encode()).hexdigest()
@@ -129,19 +127,6 @@ def _text_of(token: Any) -> str | None:
     """A special token is written as its text or as an object with its text."""
     text = token.get("content") if isinstance(token, dict) else token
     return text if isinstance(text, str) and text else None
-
-
-def _add_around(tokenizer: Tokenizer, special: dict[str, str], *, begin: bool, end: bool) -> None:
-    """Adds tokens around a text as transformers 5 does when the config says so, whatever tokenizer.json says."""
-    from tokenizers.processors import TemplateProcessing
-
-    first = special.get("bos_token") if begin else None
-    last = special.get("eos_token") if end else None
-    tokens = {text: tokenizer.token_to_id(text) for text in (first, last) if text}
-    if None in tokens.values():
-        raise InvalidModel(f"the special tokens {', '.join(tokens)} are not all in the vocabulary")
-    single = " ".join(piece for piece in (first, "$A:0", last) if piece)
-    tokenizer.post_processor = TemplateProcessing(single=single, pair=f"{single} $B:1", special_tokens=list(tokens.items()))
 
 
 def _end(folder: Path, tokenizer: Tokenizer, special: dict[str, str]) -> int | None:
