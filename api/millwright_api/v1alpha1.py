@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_serializer, model_validator
 from pydantic.alias_generators import to_camel
 
+from millwright_api.base import Strict
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 """A DNS label, as Kubernetes wants names: lower case, digits and dashes, at most 63 characters."""
 
@@ -26,19 +28,7 @@ MAX_DATA, MAX_PASSES = 16, 32
 """Bounds on lists, so that the API server's cost budget for CEL rules holds."""
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,  # as the API server has it: "64" is no integer
-        alias_generator=to_camel,
-        validate_by_alias=True,
-        validate_by_name=False,
-        serialize_by_alias=True,
-    )
-
-
-class _ExactlyOne(_Spec):
+class _ExactlyOne(Strict):
     """A union by key: exactly one of the fields named in `_choices` is set."""
 
     @classmethod
@@ -56,7 +46,7 @@ class _ExactlyOne(_Spec):
         return self
 
 
-class HuggingFaceModel(_Spec):
+class HuggingFaceModel(Strict):
     """A repository on the Hugging Face hub. The token comes from the environment (HF_TOKEN), never from here."""
 
     repo: str = Field(min_length=1, max_length=256, description="Repository, as owner/name.")
@@ -65,7 +55,7 @@ class HuggingFaceModel(_Spec):
     )
 
 
-class HuggingFaceData(_Spec):
+class HuggingFaceData(Strict):
     """A dataset on the Hugging Face hub."""
 
     repo: str = Field(min_length=1, max_length=256, description="Repository, as owner/name.")
@@ -74,7 +64,7 @@ class HuggingFaceData(_Spec):
     revision: str | None = Field(default=None, max_length=128, description="Branch, tag or commit. Default: main.")
 
 
-class S3Location(_Spec):
+class S3Location(Strict):
     """A place in an S3 store. Credentials come from boto3's standard chain, never from here."""
 
     uri: S3Uri = Field(description="s3://bucket/key; a folder's key may end in a slash.")
@@ -118,7 +108,7 @@ class DataSource(_ExactlyOne):
         return ("hugging_face", "s3", "path")
 
 
-class _Packing(_Spec):
+class _Packing(Strict):
     """How texts become token sequences; the same for text and chat."""
 
     strategy: Literal["join", "line-by-line"] = Field(
@@ -193,7 +183,7 @@ class ChatFormat(_Packing):
     )
 
 
-class Data(_Spec):
+class Data(Strict):
     """A named set of rows and how to read them: exactly one of text and chat."""
 
     name: Name = Field(description="Name that passes refer to.")
@@ -262,7 +252,7 @@ class Step(BaseModel):
         return {"name": self.name, ("custom" if self.custom else self.pass_name): body}
 
 
-class Target(_Spec):
+class Target(Strict):
     """What the finished model shall run on."""
 
     execution_provider: ExecutionProvider = Field(
@@ -287,13 +277,13 @@ class Output(_ExactlyOne):
         return ("s3", "path")
 
 
-class Cache(_Spec):
+class Cache(Strict):
     """Whether results of passes are reused; they lie in the output's store."""
 
     mode: Literal["Off", "ReadOnly", "ReadWrite"] = Field(default="ReadWrite", description="Default: ReadWrite.")
 
 
-class Checkpoint(_Spec):
+class Checkpoint(Strict):
     """How often training is saved, so that it can go on after a stop."""
 
     every_steps: int = Field(
@@ -301,7 +291,7 @@ class Checkpoint(_Spec):
     )
 
 
-class Spec(_Spec):
+class Spec(Strict):
     """What is wanted."""
 
     model: Model
@@ -331,7 +321,7 @@ class Metadata(BaseModel):
     )
 
 
-class OptimizationJob(_Spec):
+class OptimizationJob(Strict):
     """A model, data, passes and a place for the result."""
 
     api_version: Literal["millwright.dev/v1alpha1"]

@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import StringConstraints
 
+from millwright_api.base import Strict
 from millwright_api.v1alpha1 import Target
 from millwright_runner.artifact import Artifact
 from millwright_runner.data.sequences import PackedSequences
@@ -124,7 +124,7 @@ class Estimate:
 
 
 
-class Pass(BaseModel):
+class Pass(Strict):
     """Base of all passes; see the module's text.
 
     Attributes:
@@ -135,16 +135,6 @@ class Pass(BaseModel):
         libraries: distributions whose version changes the result; part of the cache key.
         uses_target: whether the target changes the result; then it is part of the cache key too.
     """
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        alias_generator=to_camel,
-        validate_by_alias=True,
-        validate_by_name=False,
-        serialize_by_alias=True,
-    )
 
     name: ClassVar[str]
     version: ClassVar[int] = 1

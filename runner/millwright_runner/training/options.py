@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, model_validator
+
+from millwright_api.base import Strict
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -16,19 +17,7 @@ Scheduler = Literal[
 Optimizer = Literal["adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "paged_adamw_32bit", "paged_adamw_8bit"]
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        alias_generator=to_camel,
-        validate_by_alias=True,
-        validate_by_name=False,
-        serialize_by_alias=True,
-    )
-
-
-class EarlyStopping(_Options):
+class EarlyStopping(Strict):
     """Stops when the evaluation loss no longer falls, and keeps the best adapter."""
 
     patience: int = Field(default=3, ge=1, le=1000, description="Evaluations without a better loss before it stops. Default: 3.")
@@ -37,7 +26,7 @@ class EarlyStopping(_Options):
     )
 
 
-class Training(_Options):
+class Training(Strict):
     """How the adapter is trained, by transformers' Trainer."""
 
     seed: int = Field(default=42, ge=0, le=2**32 - 1, description="Seed of initialisation and dropout. Default: 42 (transformers').")
