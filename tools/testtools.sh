@@ -35,4 +35,7 @@ find_go() {
 go=$(find_go)
 say "building the S3 server of the tests, about two minutes, once"
 mkdir -p .tools/bin
-GOTOOLCHAIN=local GOBIN=$PWD/.tools/bin "$go" install "$server"
+if ! told=$(GOTOOLCHAIN=local GOBIN=$PWD/.tools/bin "$go" install "$server" 2>&1); then
+  printf '%s\n' "$told" >&2
+  exit 2
+fi
