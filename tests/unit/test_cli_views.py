@@ -308,7 +308,7 @@ class TestSummary:
 
     @pytest.mark.parametrize("kind", [ONNX_GENAI, HF, HF_ADAPTER])
     def test_the_way_to_try_it_is_python_with_the_real_path(self, kind: str) -> None:
-        text = try_it("/models/it's mine/abc/", kind)
+        text = try_it("/models/it's mine/abc/", kind, "/models/base")
 
         head, code = text.split("<<'END'\n")
         assert head.startswith("Try it:\n\nORT_DISABLE_TELEMETRY=1 ")
@@ -316,13 +316,22 @@ class TestSummary:
         assert "/models/it's mine/abc" in [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
 
     def test_a_model_in_a_bucket_is_fetched_first(self) -> None:
-        text = try_it("s3://team-a/models/abc/", ONNX_GENAI)
+        text = try_it("s3://team-a/models/abc/", ONNX_GENAI, "s3://team-a/base/")
 
-        assert "aws s3 cp --recursive s3://team-a/models/abc/ model\n" in text
+        assert "aws s3 cp --recursive s3://team-a/models/abc/ model\nORT_" in text
         assert "og.Model('model')" in text
 
+    def test_so_is_the_model_that_an_adapter_sits_on(self) -> None:
+        text = try_it("/models/out/abc/", HF_ADAPTER, "s3://team-a/base/")
+
+        assert "aws s3 cp --recursive s3://team-a/base/ base\nORT_" in text
+        assert "from_pretrained('base')" in text
+
+    def test_an_adapter_of_a_hubs_model_names_the_repository(self) -> None:
+        assert "from_pretrained('microsoft/Phi-3')" in try_it("/models/out/abc/", HF_ADAPTER, "microsoft/Phi-3")
+
     def test_a_plug_ins_format_has_no_such_way(self, tmp_path: Path) -> None:
-        assert try_it("/models/out/", "gguf") == ""
+        assert try_it("/models/out/", "gguf", "/models/base") == ""
         assert "Try it" not in summary(make_plan(tmp_path), self.report(kind="gguf"))
 
 

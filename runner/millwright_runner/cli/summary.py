@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 
@@ -23,10 +24,10 @@ print(tokenizer.decode(generator.get_sequence(0)))""",
     HF: """from transformers import pipeline
 generate = pipeline("text-generation", {folder}, max_new_tokens=32)
 print(generate({prompt})[0]["generated_text"])""",
-    HF_ADAPTER: """from peft import AutoPeftModelForCausalLM
-from transformers import AutoTokenizer
-model = AutoPeftModelForCausalLM.from_pretrained({folder})
-tokenizer = AutoTokenizer.from_pretrained(model.peft_config["default"].base_model_name_or_path)
+    HF_ADAPTER: """from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+base, tokenizer = AutoModelForCausalLM.from_pretrained({base}), AutoTokenizer.from_pretrained({base})
+model = PeftModel.from_pretrained(base, {folder})
 tokens = model.generate(**tokenizer({prompt}, return_tensors="pt"), max_new_tokens=32)
 print(tokenizer.decode(tokens[0]))""",
 }
@@ -49,19 +50,34 @@ def summary(plan: Plan, report: RunReport) -> str:
     if report.peak_memory_bytes:
         rows.insert(3, ("memory", f"{size(report.peak_memory_bytes)} at most"))
     text = "\n".join(f"{name:<8}{value}" for name, value in rows)
-    how = try_it(made.uri, made.format)
+    how = try_it(made.uri, made.format, _base(plan))
     return f"{text}\n\n{how}" if how else text
 
 
-def try_it(uri: str, kind: str, prompt: str = "Hello") -> str:
-    """Returns the commands that try a model, or nothing for a format (`kind`) of a plug-in's."""
+def try_it(uri: str, kind: str, base: str, prompt: str = "Hello") -> str:
+    """Returns the commands that try a model, or nothing for a format of a plug-in's.
+
+    Args:
+        uri: where the model lies.
+        kind: its format.
+        base: where the model lies that the job started from: an adapter sits on it.
+        prompt: what to ask it.
+    """
     if kind not in SNIPPETS:
         return ""
-    remote = "://" in uri
-    folder = "model" if remote else uri.rstrip("/")
-    code = SNIPPETS[kind].format(folder=repr(folder), prompt=repr(prompt))
-    fetch = f"aws s3 cp --recursive {uri} {folder}\n" if uri.startswith("s3://") else ""
+    places = {"folder": (uri, "model"), "base": (base, "base")}
+    here = {name: local if "://" in place else place.rstrip("/") for name, (place, local) in places.items()}
+    code = SNIPPETS[kind].format(prompt=repr(prompt), **{name: repr(place) for name, place in here.items()})
+    wanted = [(place, local) for name, (place, local) in places.items() if "://" in place and f"{{{name}}}" in SNIPPETS[kind]]
+    fetch = "".join(f"aws s3 cp --recursive {shlex.quote(place)} {local}\n" for place, local in wanted)
     return f"Try it:\n\n{fetch}ORT_DISABLE_TELEMETRY=1 {_python()} - <<'END'\n{code}\nEND"
+
+
+def _base(plan: Plan) -> str:
+    model = plan.job.spec.model
+    if model.hugging_face is not None:
+        return model.hugging_face.repo
+    return model.s3.uri if model.s3 is not None else str(plan.model.tokenizer.absolute())
 
 
 def _python() -> str:
