@@ -37,6 +37,8 @@ class Override:
 def parse(argument: str) -> Override:
     """Takes `path=value` apart; the value is YAML: 8, 1e-4, true, [a, b], {r: 8}; nothing is null.
 
+    Only true and false are booleans here: YAML 1.1's others are words on a command line (`cache.mode=Off`).
+
     Raises:
         InvalidManifest: there is no `=`, no path, or the value is no YAML.
     """
@@ -50,7 +52,8 @@ def parse(argument: str) -> Override:
         value = kubeyaml.read(raw.encode("utf-8", "surrogateescape"), "value").value
     except InvalidManifest as error:
         raise InvalidManifest(error.message, where=override.origin, hint=error.hint) from error
-    return Override(override.text, value)
+    is_word = isinstance(value, bool) and raw.strip() not in {"true", "false"}
+    return Override(override.text, raw.strip() if is_word else value)
 
 
 def apply(document: dict[str, Any], override: Override) -> Place:

@@ -57,14 +57,17 @@ def from_json(text: str) -> Any:
     """Returns a JSON object as kubectl would hand it on, or None when it is none."""
 
     def number(digits: str) -> Any:
+        """Reads a number with a fraction or an exponent."""
         return _through_json(float(digits), digits)
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Refuses a key that comes twice."""
         if len({key for key, _ in items}) < len(items):
             raise ValueError("a key is given twice")
         return dict(items)
 
     def constant(name: str) -> NoReturn:
+        """Refuses NaN and the infinities."""
         raise ValueError(f"{name} is no JSON")
 
     try:

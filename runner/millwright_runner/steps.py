@@ -103,6 +103,7 @@ def run_step(state: Run, step: StepPlan, artifact: Artifact) -> Made:
     cache = state.plan.cache
 
     def waiting() -> None:
+        """Tells it, and can be stopped."""
         state.tell(step, "waiting for another process")
         state.stop.check("while another process worked on the same step")
 
@@ -222,10 +223,11 @@ def _teller(state: Run, step: StepPlan) -> Tell:
     began: dict[str, tuple[float, int]] = {}
 
     def tell(message: str, *, done: int | None = None, total: int | None = None, loss: float | None = None) -> None:
+        """Satisfies `passes.Tell`."""
         eta = None
         if done is not None and total:
             at, first = began.setdefault(message, (time.monotonic(), done))
-            if done > first:
+            if done > first + 1:  # the first units of work are no measure of the others
                 eta = (time.monotonic() - at) / (done - first) * (total - done)
         state.tell(step, message, done=done, total=total, loss=loss, eta_seconds=eta)
 

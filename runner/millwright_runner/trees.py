@@ -88,6 +88,7 @@ def save_tree(
     tree = _planned(prefix, meta, files, flat)
 
     def put(file: FileDigest, tell: OnBytes | None) -> None:
+        """Sends one file."""
         store.put(f"{tree.root}/{file.path}", folder / file.path, file.sha256, tell)
 
     _move(tree, put, on_bytes)
@@ -107,6 +108,7 @@ def copy_tree(
     copied = _planned(prefix, meta, tree.files, flat)
 
     def copy(file: FileDigest, tell: OnBytes | None) -> None:
+        """Copies one file."""
         store.copy(f"{tree.root}/{file.path}", f"{copied.root}/{file.path}")
         if tell:
             tell(file.size)
@@ -154,6 +156,7 @@ def fetch_tree(store: Store, tree: Tree, folder: Path, memo: DigestMemo, on_byte
         return place
 
     def get(file: FileDigest, tell: OnBytes | None) -> None:
+        """Fetches one file, unless it is there."""
         target = folder / file.path
         if target.is_file() and target.stat().st_size == file.size and memo.sha256(target) == file.sha256:
             if tell:
@@ -230,6 +233,7 @@ def _move(tree: Tree, move: Callable[[FileDigest, OnBytes | None], None], on_byt
     """Moves large files one after another and small ones several at once; `on_bytes` is called from this thread only."""
 
     def move_small(file: FileDigest) -> int:
+        """Moves one file and returns its size."""
         move(file, None)
         return file.size
 

@@ -100,6 +100,15 @@ def test_a_set_changes_a_value() -> None:
     assert job.spec.data[0].limit == 100
 
 
+@pytest.mark.parametrize("word", ["Off", "off", "no", "y"])
+def test_in_a_set_words_are_words_and_not_yamls_booleans(word: str) -> None:
+    job = manifest.load_job(write(), [f"passes.finetune.r={word}", "model.trustRemoteCode=true", "cache.mode=Off"])
+
+    assert job.spec.passes[0].options["r"] == word
+    assert job.spec.model.trust_remote_code is True
+    assert job.spec.cache.mode == "Off"
+
+
 def test_a_later_set_wins() -> None:
     job = manifest.load_job(write(), ["passes.finetune.r=8", "passes.finetune.r=16"])
 

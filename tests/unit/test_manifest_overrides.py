@@ -60,7 +60,7 @@ def refused(argument: str) -> str:
         ("passes.drop-layers.layers=2", ("spec", "passes", 3, "custom", "options", "layers"), 2),
         ("passes.second.layers=2", ("spec", "passes", 4, "custom", "options", "layers"), 2),
         ("passes.second.custom.pass=other", ("spec", "passes", 4, "custom", "pass"), "other"),
-        ("cache.mode=Off", ("spec", "cache", "mode"), False),
+        ("cache.mode=Off", ("spec", "cache", "mode"), "Off"),
         ("cache.mode='Off'", ("spec", "cache", "mode"), "Off"),
         (r"metadata.labels.app\.kubernetes\.io/name=z", ("metadata", "labels", "app.kubernetes.io/name"), "z"),
         ("metadata.labels[app.kubernetes.io/name]=z", ("metadata", "labels", "app.kubernetes.io/name"), "z"),

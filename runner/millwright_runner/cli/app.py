@@ -87,6 +87,7 @@ def _leave_at_once(arguments: list[str]) -> Callable[[int, FrameType | None], No
     """
 
     def handle(number: int, frame: FrameType | None) -> NoReturn:
+        """Says that it stops, and is gone."""
         try:
             _failed(Stopped(f"{signal.Signals(number).name}: stopped before anything was made", signal=number), arguments)
             sys.stdout.flush()

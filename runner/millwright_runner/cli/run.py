@@ -96,6 +96,7 @@ def _stopping(stop: StopFlag, watch: Watch) -> Iterator[None]:
     """Turns signals into a request to stop; a second Ctrl-C stops at once."""
 
     def handle(number: int, frame: FrameType | None) -> None:
+        """Asks for a stop; the second Ctrl-C ends the process."""
         if number == signal.SIGINT and stop.signal == signal.SIGINT:
             watch.abandon()
             os._exit(128 + number)

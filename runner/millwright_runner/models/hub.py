@@ -58,6 +58,7 @@ def find_on_hub(model: HuggingFaceModel, home: Path, *, trusted: bool) -> FoundM
     bring = partial(_download, model.repo, commit, where=where)
 
     def fetch() -> Artifact:
+        """Brings the whole model."""
         return Artifact(bring(examined.names), HF, digest)
 
     return FoundModel(digest, examined.facts, bring(examined.small), fetch)

@@ -52,6 +52,7 @@ def find_s3(location: S3Location, home: Path, *, trusted: bool) -> FoundModel:
     known = {name: stat.sha256 for name, stat in stats.items() if stat}
 
     def fetch(names: list[str]) -> None:
+        """Brings these files, those that are not there yet."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in names:
             target = folder / name
@@ -59,6 +60,7 @@ def find_s3(location: S3Location, home: Path, *, trusted: bool) -> FoundModel:
                 files.store.get(name, target, known.get(name))
 
     def fetch_all() -> Artifact:
+        """Brings the whole model."""
         fetch(examined.names)
         return Artifact(folder, HF, digest)
 

@@ -122,6 +122,7 @@ class _Pass:
 
     @property
     def prefix(self) -> str:
+        """Path of its options in the manifest."""
         return f"{self.place}.{self.known.to}"
 
 

@@ -157,6 +157,7 @@ def copy_whole(source: Path, path: Path, sha256: str | None, on_bytes: Callable[
     digest = hashlib.sha256()
 
     def fill(target: BinaryIO) -> None:
+        """Copies piece by piece, with the digest."""
         with source.open("rb") as stream:
             while piece := stream.read(PIECE):
                 target.write(piece)
@@ -175,6 +176,7 @@ def clone_whole(source: Path, path: Path) -> bool:
     """Makes `path` a copy that shares its blocks with `source`; returns False where the file system cannot."""
 
     def fill(target: BinaryIO) -> None:
+        """Shares the source's blocks."""
         with source.open("rb") as stream:
             fcntl.ioctl(target, FICLONE, stream.fileno())
 

@@ -96,6 +96,7 @@ class FileStore:
         path = self._path(key)
 
         def fill(stream: BinaryIO) -> None:
+            """Writes it all."""
             stream.write(data)
 
         with told(path, len(data)), self._locked():

@@ -95,6 +95,7 @@ class S3Store:
             arguments["Range"] = f"bytes=0-{first - 1}"
 
         def attempt() -> Blob:
+            """Reads the whole answer, or fails as a whole."""
             answer = self._line.ask("get_object", **arguments)
             return Blob(answer["Body"].read(), _etag(answer))
 

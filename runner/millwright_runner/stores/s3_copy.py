@@ -55,6 +55,7 @@ def _copy_parts(line: Line, place: dict[str, str], key: str, head: dict[str, Any
     size, upload_id = head["ContentLength"], begun["UploadId"]
 
     def copy_part(number: int) -> dict[str, Any]:
+        """Copies one part, counted from 1."""
         first = (number - 1) * part_size
         last = min(first + part_size, size) - 1
         answer = line.call(

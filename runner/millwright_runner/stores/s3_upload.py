@@ -116,11 +116,13 @@ class Upload:
         digest, done = hashlib.sha256(), []
 
         def pieces() -> Iterator[Piece]:
+            """Reads the file once, with its digest."""
             for piece in _pieces(self.file, self.part_size):
                 digest.update(piece.data)
                 yield piece
 
         def send(piece: Piece) -> tuple[dict[str, Any], int]:
+            """Sends one part, unless the server has it."""
             part = there.get(piece.number)
             if part is None or not piece.matches(part):
                 part = self.line.call(

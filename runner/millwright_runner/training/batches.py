@@ -30,6 +30,7 @@ def collator(pad_id: int, side: str, to_length: int | None) -> Callable[[list[di
     import torch
 
     def collate(rows: list[dict[str, list[int]]]) -> dict[str, Any]:
+        """Pads a batch."""
         length = to_length or max(len(row["input_ids"]) for row in rows)
         batch: dict[str, list[list[int]]] = {"input_ids": [], "labels": [], "attention_mask": []}
         for row in rows:
