@@ -9,8 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from millwright_api.errors import AccessDenied, MillwrightError, StoreUnavailable, StoreUnreachable, UserError
+from millwright_api.errors import (
+    AccessDenied,
+    MillwrightError,
+    NoSpaceLeft,
+    StoreUnavailable,
+    StoreUnreachable,
+    UserError,
+)
 from millwright_api.names import fingerprint
+from millwright_runner.stores.disk import FULL
 
 HELD_BACK = (401, 403)
 """HTTP answers that mean: not with these credentials."""
@@ -100,6 +108,8 @@ def _translated(error: Exception, where: str, missing: type[UserError]) -> Millw
     if offline():
         return missing("not all of it was downloaded before, and HF_HUB_OFFLINE is set", where=where,
                        hint="run once without HF_HUB_OFFLINE")
+    if isinstance(error, OSError) and error.errno in FULL:
+        return NoSpaceLeft("no space left for the download", where=where, hint="HF_HOME sets another place for it")
     cause = error.__cause__
     if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(cause, errors.HfHubHTTPError):
         return _translated(cause, where, missing)

@@ -6,10 +6,14 @@ import errno
 import itertools
 import json
 import pickle
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from tests import smalldisk
 from tests.rows import Words, entry, json_lines, packed, write
 from tests.tiny import PHRASES, make_tokenizer
 
@@ -553,3 +557,50 @@ def _must_not_be_told(done: int, total: int | None) -> None:
 
 def _interrupt(done: int, total: int | None) -> None:
     raise KeyboardInterrupt
+
+
+PACK = """
+import json, sys
+from pathlib import Path
+from millwright_api.errors import NoSpaceLeft
+from millwright_api.v1alpha1 import Data
+from millwright_runner.data import find_data, pack
+
+folder, base, tokenizer, data = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4])
+found = find_data(Data.model_validate(data), base, base / "home")
+
+def tell(done, total):
+    print(done, flush=True)
+
+try:
+    pack(found, tokenizer, folder / "packed", tell)
+except NoSpaceLeft as error:
+    print("NoSpaceLeft", error.where, (folder / "packed").exists())
+"""
+
+
+@pytest.mark.parametrize("kind", [smalldisk.TMPFS, smalldisk.LIMIT])
+def test_a_disk_that_is_really_full_is_said_and_left_clean(base: Path, tokenizer: Path, kind: str) -> None:
+    write(base / "rows.jsonl", json_lines(ROWS * 1000))
+    data = entry(**TEXT).model_dump_json(exclude_none=True)
+
+    done = smalldisk.run(kind, PACK, base / "disk", str(base), str(tokenizer), data)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"NoSpaceLeft {base / 'disk' / 'packed'} False"
+
+
+def test_a_kill_in_the_middle_costs_only_time(base: Path, tokenizer: Path) -> None:
+    write(base / "rows.jsonl", json_lines(ROWS * 400))
+    data = entry(**TEXT, maxLength=64, shuffleSeed=1)
+    arguments = [str(base), str(base), str(tokenizer), data.model_dump_json(exclude_none=True)]
+    with subprocess.Popen([sys.executable, "-c", PACK, *arguments], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) > 0  # it is in the middle
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert (base / "packed" / "tokens").exists()
+
+    sequences = packed(base, tokenizer, data)
+
+    assert list(sequences) == list(packed(base, tokenizer, data, "undisturbed"))

@@ -17,6 +17,7 @@ from millwright_runner.data.text import TextRenderer
 from millwright_runner.digests import DigestMemo
 from millwright_runner.lookup import close_names, missing_path
 from millwright_runner.stores import open_store
+from millwright_runner.stores.disk import told
 
 FIRST_ROWS = 20
 """Rows that a look reads: enough for the format's mistakes, which are in every row, and done in a millisecond."""
@@ -110,7 +111,8 @@ def _fetch_s3(location: S3Location, home: Path) -> tuple[RowFile, str]:
     target = home / "downloads" / content[:32] / name
     memo = DigestMemo(home)
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
+        with told(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
         memo.remember(target, store.get(name, target, stat.sha256))
     return look(target, location.uri), memo.sha256(target)
 

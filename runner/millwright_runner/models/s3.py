@@ -12,6 +12,7 @@ from millwright_runner.artifact import HF, Artifact
 from millwright_runner.models.examine import examine
 from millwright_runner.models.facts import FoundModel
 from millwright_runner.stores import Store, open_store
+from millwright_runner.stores.disk import told
 
 
 class StoreFiles:
@@ -53,7 +54,8 @@ def find_s3(location: S3Location, home: Path, *, trusted: bool) -> FoundModel:
 
     def fetch(names: list[str]) -> None:
         """Brings these files, those that are not there yet."""
-        folder.mkdir(parents=True, exist_ok=True)
+        with told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         for name in names:
             target = folder / name
             if not (target.exists() and target.stat().st_size == files.sizes[name]):
