@@ -180,7 +180,7 @@ def test_a_pass_that_breaks_says_which_and_leaves_no_model(phi3: Path, rows: Pat
     broken.mkdir()
     for file in phi3.iterdir():
         (broken / file.name).write_bytes(file.read_bytes())
-    (broken / "config.json").write_text(json.dumps(config | {"hidden_size": 32}))
+    (broken / "config.json").write_text(json.dumps(config | {"num_attention_heads": 0}))
 
     with pytest.raises(PassFailed, match=r"spec.passes\[0\].genai: genai failed"):
         here.run(job(broken, rows, "out", {"genai": {}}))

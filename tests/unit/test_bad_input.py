@@ -14,7 +14,7 @@ import pytest
 from tests import smalldisk
 from tests.badinput import GOOD, HEAVY, REMOVED, ROWS, Ground, Told
 from tests.conftest import S3Bucket
-from tests.tiny import make_model_files
+from tests.tiny import TENSORS, make_model_files, write_safetensors
 
 from millwright_runner.digests import DigestMemo, digest_folder
 from millwright_runner.published import publish
@@ -134,6 +134,12 @@ MODELS = [
     Bad("weights of nought bytes", "InvalidModel", "model/model.safetensors", "torn safetensors file", "the file has 0", ground=torn("model/model.safetensors", keep=0)),
     Bad("a shard that is missing", "InvalidModel", "model/model.safetensors.index.json", "1 of 1 files are missing: one.safetensors", "download the model again",
         ground=lambda ground: (without("model/model.safetensors")(ground), ground.write("model/model.safetensors.index.json", '{"weight_map": {"lm_head.weight": "one.safetensors"}}'))),
+    Bad("a model without some of its layers", "InvalidModel", "model", "config.json asks for 3 layers, and the weights have none for layer 1", "download the model again",
+        ground=lambda ground: ground.write("model/config.json", '{"model_type": "phi3", "num_hidden_layers": 3}')),
+    Bad("a model without its head", "InvalidModel", "model", "the weights have no lm_head.weight", "does not tie it to the embedding",
+        ground=lambda ground: (
+            ground.write("model/config.json", '{"model_type": "phi3", "tie_word_embeddings": false}'), without("model/model.safetensors")(ground),
+            write_safetensors(ground.folder / "model" / "model.safetensors", {name: shape for name, shape in TENSORS.items() if name != "lm_head.weight"}))),
     Bad("an architecture that nobody knows", "InvalidModel", "model/config.json", "'phi33'", "phi3", ground=lambda ground: ground.write("model/config.json", '{"model_type": "phi33"}')),
     Bad("target modules that match nothing", "InvalidModel", "spec.passes[0].lora.targetModules", "'qkv_porj' matches no", "there are down_proj, gate_up_proj, o_proj, qkv_proj, or all-linear", {f"{LORA}.targetModules": ["o_proj", "qkv_porj"]}),
     Bad("a pattern that matches nothing", "InvalidModel", "spec.passes[0].lora.targetModules", "'.*attn' matches no", "qkv_proj, or all-linear", {f"{LORA}.targetModules": ".*attn"}),

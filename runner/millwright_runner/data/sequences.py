@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 TOKENS, INDEX, TRAINED, RECORD = "tokens", "index", "trained", "packed.json"
 TOKEN_BYTES, INDEX_BYTES = 4, 16
+PIECE = 4 << 20
+"""Bytes of a file that are read at a time; a multiple of TOKEN_BYTES."""
+
 IGNORED = -100
 """The label of a token that the loss passes over: torch's cross entropy has it so."""
 
@@ -76,6 +79,16 @@ class PackedSequences:
     def tokens(self) -> int:
         """Tokens in all sequences together."""
         return self.counts.tokens
+
+    def largest_token(self) -> int:
+        """Returns the largest token id in all sequences; -1 when there are none. Reads the file once."""
+        import numpy
+
+        largest = -1
+        with (self.path / TOKENS).open("rb") as stream:
+            while data := stream.read(PIECE):
+                largest = max(largest, int(numpy.frombuffer(data, "<u4").max()))
+        return largest
 
     def __len__(self) -> int:
         return self.counts.sequences

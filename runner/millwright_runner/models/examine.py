@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,6 +18,8 @@ CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.
 
 TOKENIZER_NEEDS = ("tokenizer.json", "tokenizer.model", "*.tiktoken", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece*.model")
 """A tokenizer has one of these."""
+
+_LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
 
 SMALL = (
     CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
@@ -87,10 +90,26 @@ def examine(files: ModelFiles, *, trusted: bool) -> Examined:
     lost = [name for name in listed if name not in tensors]
     if lost:
         raise InvalidModel(f"the weight {lost[0]} is not in {listed[lost[0]]}, where the index has it", where=_place(files, INDEX))
+    _check_whole(config, tensors, files)
     held = sum(files.sizes[name] for name in weights)
     small += index
     facts = ModelFacts(files.where, config, tensors, held, held + sum(files.sizes[name] for name in small))
     return Examined(facts, small, weights)
+
+
+def _check_whole(config: dict[str, Any], tensors: Mapping[str, tuple[int, ...]], files: ModelFiles) -> None:
+    """Refuses a model without some of its layers or without its head: transformers would fill in random numbers."""
+    layers = {int(match[1]) for match in map(_LAYER.search, tensors) if match}
+    wanted = next((config[key] for key in ("num_hidden_layers", "n_layer") if isinstance(config.get(key), int)), 0)
+    missing = sorted(set(range(wanted)) - layers)
+    if layers and missing:
+        raise InvalidModel(
+            f"config.json asks for {wanted} layers, and the weights have none for layer {missing[0]}", where=files.where,
+            hint="copy or download the model again",
+        )
+    if config.get("tie_word_embeddings") is False and "model.embed_tokens.weight" in tensors and "lm_head.weight" not in tensors:
+        raise InvalidModel("the weights have no lm_head.weight, and config.json does not tie it to the embedding", where=files.where,
+                           hint="copy or download the model again")
 
 
 def _place(files: ModelFiles, name: str) -> str:

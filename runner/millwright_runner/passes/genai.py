@@ -113,6 +113,8 @@ class Genai(Pass):
             except NotImplementedError as error:
                 raise InvalidModel(f"the builder cannot convert this model: {error}", where=str(artifact.folder)) from error
             except Exception as error:
+                if "ignore_mismatched_sizes" in str(error):  # transformers' advice to its own callers
+                    raise InvalidModel("its weights do not have the shapes that config.json asks for", where=str(artifact.folder)) from error
                 error.add_note(f"the builder's last words: {said.getvalue()[-2000:]}")
                 raise
         if not (context.folder / "model.onnx").is_file():

@@ -45,7 +45,11 @@ class Merge(Pass):
         model = load_model(base.folder, self.dtype or "auto", context.trust_remote_code, device="cpu")
         with torch.no_grad():
             context.tell("merging")
-            merged = peft.PeftModel.from_pretrained(model, str(artifact.folder)).merge_and_unload(safe_merge=True)
+            adapted = peft.PeftModel.from_pretrained(model, str(artifact.folder))
+            try:
+                merged = adapted.merge_and_unload(safe_merge=True)
+            except ValueError as error:  # what safe_merge is for
+                raise InvalidModel(f"the merged weights are no numbers: {error}", where=str(artifact.folder)) from error
         context.stop.check("while merging")
         context.tell("saving")
         merged.save_pretrained(str(context.folder))

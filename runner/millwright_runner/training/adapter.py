@@ -27,6 +27,7 @@ def train_adapter(options: Lora, artifact: Artifact, context: Context) -> None:
         Stopped: a stop was asked for; a checkpoint is saved.
     """
     train, held_back = sequences(options, context)
+    check_tokens(artifact, context)
     context.tell("loading libraries")
     from millwright_runner.training.loading import device_name, heavy_imports
 
@@ -72,6 +73,21 @@ def sequences(options: Lora, context: Context) -> tuple[PackedSequences | Part, 
     return split(train, eval_fraction=options.eval_fraction, eval_size=options.eval_size, seed=seed)
 
 
+def check_tokens(artifact: Artifact, context: Context) -> None:
+    """Refuses tokens that the model has no embedding for: torch would break in the middle, without a name for it.
+
+    Raises:
+        InvalidModel: the tokenizer is another model's.
+    """
+    known = json.loads((artifact.folder / "config.json").read_text()).get("vocab_size")
+    largest = max((data.largest_token() for data in context.data.values()), default=-1)
+    if isinstance(known, int) and largest >= known:
+        raise InvalidModel(
+            f"its tokenizer gives the token {largest}, and the model knows {known} (vocab_size in config.json)",
+            where=str(artifact.folder), hint="put the model's own tokenizer beside it",
+        )
+
+
 @dataclass(frozen=True)
 class Setup:
     """What was decided about one try.
@@ -92,7 +108,7 @@ class Setup:
 def _train(options: Lora, artifact: Artifact, context: Context, setup: Setup) -> None:
     import transformers
 
-    from millwright_runner.training.callbacks import BEST, Best, Reporting, Saving, save_adapter
+    from millwright_runner.training.callbacks import BEST, Best, Reporting, Saving, refuse_divergence, save_adapter
 
     output = context.scratch / "trainer"
     checkpoint = restore(context, output)
@@ -115,6 +131,7 @@ def _train(options: Lora, artifact: Artifact, context: Context, setup: Setup) ->
     context.tell("training")
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     context.stop.check(f"stopped at step {trainer.state.global_step}; a checkpoint is saved")
+    refuse_divergence(result.training_loss, trainer.state.global_step)
     context.tell("saving")
     best = output / BEST
     if options.training.early_stopping is not None and best.exists():

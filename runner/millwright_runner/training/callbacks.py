@@ -37,16 +37,21 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
         loss = (logs or {}).get("loss")
         if loss is None:
             return
-        if not math.isfinite(loss):
-            raise InvalidData(
-                f"training diverged: the loss is {loss} at step {state.global_step}",
-                where="training.learningRate", hint="lower it, add warmupSteps, or check the data",
-            )
+        refuse_divergence(loss, state.global_step)
         self.context.tell("training", done=state.global_step, total=state.max_steps, loss=loss)
 
     def on_prediction_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Tells that an evaluation goes on."""
         self.context.tell("evaluating", done=state.global_step, total=state.max_steps)
+
+
+def refuse_divergence(loss: float, step: int) -> None:
+    """Raises InvalidData when a loss is no number."""
+    if not math.isfinite(loss):
+        raise InvalidData(
+            f"training diverged: the loss is {loss} at step {step}",
+            where="training.learningRate", hint="lower it, add warmupSteps, or check the data",
+        )
 
 
 class Saving(TrainerCallback):  # type: ignore[misc]

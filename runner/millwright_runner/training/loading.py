@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from millwright_api.errors import InvalidModel
+
 HEAVY_OPTIONALS = ("bitsandbytes", "boto3", "datasets", "pandas", "scipy", "sklearn")
 """Distributions that transformers, peft and accelerate import when they find them; together more than five seconds of
 start-up. Stores in S3 are opened before, and have boto3 by then."""
@@ -61,6 +63,9 @@ def load_model(
         trust_remote_code: whether code that comes with the model may run.
         device: cpu or cuda.
         quantization: keyword arguments of BitsAndBytesConfig, or None.
+
+    Raises:
+        InvalidModel: the weights are not those that config.json asks for.
     """
     with heavy_imports():
         from transformers import AutoModelForCausalLM
@@ -74,9 +79,26 @@ def load_model(
         options["quantization_config"] = BitsAndBytesConfig(**quantization)
     if device != "cpu" or quantization is not None:
         options["device_map"] = {"": device}
-    return AutoModelForCausalLM.from_pretrained(
-        str(folder), trust_remote_code=trust_remote_code, local_files_only=True, **options
-    )
+    model, found = AutoModelForCausalLM.from_pretrained(
+        str(folder), trust_remote_code=trust_remote_code, local_files_only=True,
+        ignore_mismatched_sizes=True, output_loading_info=True, **options,
+    )  # fmt: skip
+    _check_whole(found, folder)
+    return model
+
+
+def _check_whole(found: dict[str, Any], folder: Path) -> None:
+    """Refuses what transformers would fill with random numbers."""
+    missing, other = sorted(found["missing_keys"]), sorted(found["mismatched_keys"])
+    if other:
+        name, there, wanted = other[0]
+        text = f"{name} has the shape {list(there)}, and config.json asks for {list(wanted)}"
+        raise InvalidModel(f"{text}; {len(other)} such weights", where=str(folder), hint="put the weights' own config.json beside them")
+    if missing:
+        raise InvalidModel(
+            f"config.json asks for {len(missing)} weights that are not there, such as {missing[0]}", where=str(folder),
+            hint="copy or download the model again",
+        )
 
 
 def release_memory() -> None:
