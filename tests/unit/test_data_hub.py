@@ -61,7 +61,7 @@ class Place:
     ) -> list[dict[str, Any]]:
         text = {"strategy": "line-by-line", "columns": columns or ["text"]}
         data = [{"name": "train", "source": {"huggingFace": source}, "text": text} for source in sources]
-        settings = {"HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.base / "hf"), "OMP_NUM_THREADS": "1", **(env or {})}
+        settings = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.base / "hf"), "OMP_NUM_THREADS": "1", **(env or {})}
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT, str(self.base), json.dumps(data), do],
             env={**os.environ, **settings}, capture_output=True, text=True, check=False, timeout=120,
