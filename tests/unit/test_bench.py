@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +33,18 @@ bench = load("bench")
 
 
 def run(code: str, folder: Path) -> Any:
-    return measure.measure([sys.executable, "-c", code], folder, folder / "log", os.environ)
+    """Measures a program, from a small process as the bench is one: the kernel counts a child's memory from its fork on,
+    when it still has its parent's, and a test process may be large."""
+    script = (
+        "import os, sys, pathlib; from measure import measure\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "print(measure([sys.executable, '-c', sys.argv[2]], folder, folder / 'log', os.environ))\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script, str(folder), code],
+        capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(BENCH)},
+    )
+    return eval(told.stdout, {"Measured": measure.Measured})
 
 
 class TestMeasure:
