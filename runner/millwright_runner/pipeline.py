@@ -12,7 +12,7 @@ from millwright_runner.digests import DigestMemo
 from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Plan, Settings, StepPlan
 from millwright_runner.published import Published, publish
-from millwright_runner.registry import is_builtin
+from millwright_runner.registry import OWN_PACKAGE
 from millwright_runner.steps import Made, Observer, Run, report_hit, run_step
 from millwright_runner.training.loading import hide_unneeded
 from millwright_runner.trees import fetch_tree
@@ -87,7 +87,7 @@ def _artifact(state: Run, index: int) -> Artifact:
 
 def _hide_what_nobody_needs(to_run: list[StepPlan], plan: Plan) -> None:
     """Only when all passes are our own: what an outsider's needs is not known."""
-    if all(is_builtin(step.step.pass_.name) for step in to_run):
+    if all(type(step.step.pass_).__module__.startswith(OWN_PACKAGE) for step in to_run):
         needed = {name for step in to_run for name in step.step.pass_.needs()}
         from_hub = any(entry.source.hugging_face for entry in plan.job.spec.data)
         hide_unneeded(needed | ({"datasets", "pandas"} if from_hub else set()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -167,6 +168,7 @@ def _run_here(state: Run, step: StepPlan, artifact: Artifact, place: Workplace) 
             state.histories[step.step.name] = context.history
         release_memory()
     state.tell(step, "storing")
+    _open_to_readers(place.result)
     files, _ = digest_folder(place.result, state.memo)
     if not files:
         raise PassFailed(f"{step.step.pass_.name} made nothing", where=step.step.where)
@@ -175,6 +177,15 @@ def _run_here(state: Run, step: StepPlan, artifact: Artifact, place: Workplace) 
     made = _made(step, artifact, folder, files, tree)
     state.finished(_report(step, "Succeeded", how, time.monotonic() - began, made=made, context=context))
     return made
+
+
+def _open_to_readers(folder: Path) -> None:
+    """Gives a result's files the modes that new files have here: libraries that write by way of a temporary file leave
+    them to their owner alone."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in folder.rglob("*"):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def _keep(
