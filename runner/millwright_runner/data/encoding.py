@@ -124,9 +124,23 @@ def _trained(encoding: Encoding, spans: list[tuple[int, int]], length: int) -> b
     """
     trained = bytearray(length)
     for start, end in spans:
-        # White space between two tokens belongs to none.
-        token = next((token for at in range(start, end) if (token := encoding.char_to_token(at)) is not None), length)
-        while token < length and (place := encoding.token_to_chars(token)) and place[0] < end and place[1] <= end:
+        token = _first_token(encoding, start, end, length)
+        while token < length and (place := encoding.token_to_chars(token)) and place[1] <= end:
             trained[token] = 1
             token += 1
     return trained
+
+
+def _first_token(encoding: Encoding, start: int, end: int, length: int) -> int:
+    """Returns the first token that reaches beyond `start`.
+
+    White space may belong to no token, or to one that says it stands for nothing and lies where the space ends (as
+    byte-level tokenizers do that trim their offsets): so a token is looked for ahead, and then back from there.
+    """
+    token = next((token for at in range(start, end) if (token := encoding.char_to_token(at)) is not None), length)
+    if token == length:
+        while token > 0 and encoding.token_to_chars(token - 1) is None:
+            token -= 1  # special tokens at the end stand for no text
+    while token > 0 and (place := encoding.token_to_chars(token - 1)) and place[1] > start:
+        token -= 1
+    return token
