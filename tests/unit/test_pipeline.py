@@ -230,7 +230,7 @@ class TestWhatRuns:
     def test_nothing_of_the_work_is_left(self, ground: Ground) -> None:
         ground.run(write("a"), write("b"))
 
-        assert [p for p in (ground.folder / "out" / ".millwright").glob("work/*")] == []
+        assert list((ground.folder / "out" / ".millwright").glob("work/*")) == []
 
     def test_what_libraries_wrote_for_their_owner_alone_is_readable_as_new_files_are(self, ground: Ground) -> None:
         def private(artifact: Artifact, context: Context) -> None:
