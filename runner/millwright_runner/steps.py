@@ -135,7 +135,8 @@ def report_hit(state: Run, step: StepPlan, tree: Tree | None) -> None:
             key=step.key,
             digest=tree.digest if tree else None,
             bytes=tree.bytes if tree else None,
-            metrics=tree.meta.get("metrics", {}) if tree else {},
+            # What was no number is null in a tree's manifest.
+            metrics={k: v for k, v in tree.meta.get("metrics", {}).items() if v is not None} if tree else {},
         )
     )
 

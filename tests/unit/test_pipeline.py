@@ -256,6 +256,15 @@ class TestWhatIsTold:
         assert first.passes[0].metrics == second.passes[0].metrics == {"length": 2.0}
         assert told_first["history"] == ground.report()["history"] == {"step-0": [{"step": 1.0, "loss": 0.5}]}
 
+    def test_a_metric_that_is_no_number_does_not_spoil_the_next_run(self, ground: Ground) -> None:
+        def work(artifact: Artifact, context: Context) -> None:
+            (context.folder / "model").write_text("m")
+            context.metrics |= {"loss": float("nan"), "steps": 3.0}
+
+        ground.run(does(work))
+
+        assert ground.run(does(work)).passes[0].metrics == {"steps": 3.0}
+
     def test_the_report_lies_beside_the_model_and_on_the_machine(self, ground: Ground) -> None:
         ground.run(write("a"))
 
