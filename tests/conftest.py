@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ import pytest
 from tests.s3server import S3Server
 
 from millwright_api.v1alpha1 import S3Location
+
+# A shell starts what runs in its background with SIGINT ignored, and children inherit that: tests that send Ctrl-C to
+# the command would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
