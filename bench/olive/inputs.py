@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "emotion"))
 
 TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"
@@ -87,4 +86,5 @@ def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
     make(Path(sys.argv[1]).resolve())

@@ -44,7 +44,10 @@ class Measured:
 
 
 def measure(command: list[str], folder: Path, log: Path, environment: Mapping[str, str]) -> Measured:
-    """Runs a command in a folder, its output into a log, with exactly this environment."""
+    """Runs a command in a folder, its output into a log, with exactly this environment.
+
+    To be called from a small process: until a child runs its program, the kernel counts its parent's memory as its own.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     busy, started = _busy(), time.monotonic()
     with log.open("wb") as output:

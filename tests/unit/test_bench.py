@@ -154,6 +154,14 @@ class TestTheTable:
         assert bench.on_disk(side, "tiny") == 2.0
 
 
+def test_nothing_of_the_environment_changes_by_importing_it() -> None:
+    code = "import os; before = dict(os.environ); import inputs, measure, bench; print(dict(os.environ) == before)"
+
+    told = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(BENCH)}, capture_output=True, check=True)
+
+    assert told.stdout == b"True\n"
+
+
 def test_the_pins_are_versions_and_name_no_host() -> None:
     lines = [line for name in ("requirements.txt", "constraints.txt") for line in (BENCH / name).read_text().splitlines()]
 
