@@ -22,6 +22,7 @@ test-fast: testtools ## the tests that need no torch
 
 check: setup ## ruff, mypy, import contracts; generated files are up to date
 	@$(PYTHON_HERE) -m ruff check api runner tests bench examples
+	@$(PYTHON_HERE) -m ruff format --check -q api runner tests bench examples
 	@$(PYTHON_HERE) -m mypy
 	@.venv/bin/lint-imports --no-logo
 	@.venv/bin/millwright passes --markdown | diff docs/passes.md - || { echo 'docs/passes.md is not what the passes say: make docs'; exit 1; }

@@ -33,7 +33,11 @@ GOOD: dict[str, Any] = {
                 "text": {"columns": ["phrase", "tone"], "template": "{phrase}: {tone}", "maxLength": 64},
             }
         ],
-        "passes": [{"lora": {"r": 4, "trainData": "train", "training": {"maxSteps": 1}}}, {"merge": {}}, {"genai": {"precision": "int4"}}],
+        "passes": [
+            {"lora": {"r": 4, "trainData": "train", "training": {"maxSteps": 1}}},
+            {"merge": {}},
+            {"genai": {"precision": "int4"}},
+        ],
         "output": {"path": "out"},
     },
 }

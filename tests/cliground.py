@@ -149,7 +149,12 @@ class CliGround:
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Starts `millwright` with its stderr on a pipe; it is ended with the block."""
         process = subprocess.Popen(
-            self.command(*arguments), cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         try:
             yield process

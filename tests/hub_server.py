@@ -112,12 +112,23 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if what in (None, "revision"):
             files = [{"rfilename": n, "size": len(c), "blobId": _oid(c)} for n, c in repo.files.items()]
-            self._json({"id": name, "sha": COMMIT, "siblings": files, "private": repo.private, "gated": False, "tags": [],
-                        "lastModified": "2024-01-01T00:00:00.000Z"})
+            self._json(
+                {
+                    "id": name,
+                    "sha": COMMIT,
+                    "siblings": files,
+                    "private": repo.private,
+                    "gated": False,
+                    "tags": [],
+                    "lastModified": "2024-01-01T00:00:00.000Z",
+                }
+            )
         elif what == "tree":
             self._json(_tree(repo, under or ""))
         else:
-            paths = json.loads(body)["paths"] if body.startswith(b"{") else urllib.parse.parse_qs(body.decode())["paths"]
+            paths = (
+                json.loads(body)["paths"] if body.startswith(b"{") else urllib.parse.parse_qs(body.decode())["paths"]
+            )
             entries = _tree(repo, "")
             self._json([e for e in entries if e["path"] in paths])
 

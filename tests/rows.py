@@ -12,7 +12,9 @@ from millwright_api.v1alpha1 import Data
 from millwright_runner.data import PackedSequences, find_data, pack
 
 
-def entry(file: str = "rows.jsonl", *, limit: int | None = None, chat: dict[str, Any] | None = None, **text: Any) -> Data:
+def entry(
+    file: str = "rows.jsonl", *, limit: int | None = None, chat: dict[str, Any] | None = None, **text: Any
+) -> Data:
     """Returns a manifest's data entry for a file; text's keys in camelCase, or chat."""
     body: dict[str, Any] = {"name": "train", "source": {"path": file}}
     body |= {"chat": chat} if chat is not None else {"text": text}

@@ -24,7 +24,9 @@ def strace(
         calls: names of system calls, commas between.
     """
     program = shutil.which("strace")
-    assert program, "this test needs strace, and it is not installed: tools/testtools.sh does that as root (apt-get install strace)"
+    assert program, (
+        "this test needs strace, and it is not installed: tools/testtools.sh does that as root (apt-get install strace)"
+    )
     return subprocess.run(
         [program, "-f", "-qq", "-y", "-s", "0", "-e", f"trace={calls}", "-e", "signal=none", "-o", str(log), *command],
         env=environment, cwd=cwd, capture_output=True, text=True, check=False,

@@ -25,10 +25,18 @@ CHAT_TEMPLATE = (
 )
 """Phi-3's: it closes a whole conversation with the end-of-text token, which a longer one has not in that place."""
 
-SHAPE = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 128}
+SHAPE = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 128,
+}
 
 
-def make_tokenizer(folder: Path, *, vocab: int = 512, chat_template: str | list[dict[str, str]] | None = CHAT_TEMPLATE, **config: Any) -> Path:
+def make_tokenizer(
+    folder: Path, *, vocab: int = 512, chat_template: str | list[dict[str, str]] | None = CHAT_TEMPLATE, **config: Any
+) -> Path:
     """Makes a byte-level BPE tokenizer's folder; needs no torch. `config` goes into tokenizer_config.json."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -36,13 +44,22 @@ def make_tokenizer(folder: Path, *, vocab: int = 512, chat_template: str | list[
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=vocab,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(PHRASES, trainer)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "<|endoftext|>",
-                "pad_token": "<|endoftext|>", "model_max_length": 512, **config}
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<s>",
+        "eos_token": "<|endoftext|>",
+        "pad_token": "<|endoftext|>",
+        "model_max_length": 512,
+        **config,
+    }
     if chat_template is not None:
         settings["chat_template"] = chat_template
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
@@ -56,8 +73,16 @@ def make_model(folder: Path, family: str = "phi3", *, seed: int = 0, vocab: int 
 
     name = {"phi3": "Phi3", "llama": "Llama", "qwen2": "Qwen2"}[family]
     make_tokenizer(folder, vocab=vocab)
-    settings = {**SHAPE, "vocab_size": vocab, "max_position_embeddings": 512, "bos_token_id": 0, "eos_token_id": 1,
-                "pad_token_id": 1, "tie_word_embeddings": False, **config}
+    settings = {
+        **SHAPE,
+        "vocab_size": vocab,
+        "max_position_embeddings": 512,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": 1,
+        "tie_word_embeddings": False,
+        **config,
+    }
     if family == "phi3":
         settings = {"original_max_position_embeddings": 512, "resid_pdrop": 0.0, "embd_pdrop": 0.0, **settings}
     torch.manual_seed(seed)

@@ -59,8 +59,12 @@ class HuggingFaceData(Strict):
     """A dataset on the Hugging Face hub."""
 
     repo: str = Field(min_length=1, max_length=256, description="Repository, as owner/name.")
-    subset: str | None = Field(default=None, max_length=256, description="Configuration of the dataset. Default: its own.")
-    split: str = Field(default="train", max_length=128, description="Split, also with a slice: train[:10%]. Default: train.")
+    subset: str | None = Field(
+        default=None, max_length=256, description="Configuration of the dataset. Default: its own."
+    )
+    split: str = Field(
+        default="train", max_length=128, description="Split, also with a slice: train[:10%]. Default: train."
+    )
     revision: str | None = Field(default=None, max_length=128, description="Branch, tag or commit. Default: main.")
 
 
@@ -69,10 +73,14 @@ class S3Location(Strict):
 
     uri: S3Uri = Field(description="s3://bucket/key; a folder's key may end in a slash.")
     endpoint: str | None = Field(
-        default=None, max_length=512, pattern=r"^https?://",
+        default=None,
+        max_length=512,
+        pattern=r"^https?://",
         description="URL of an S3-compatible server. Default: AWS_ENDPOINT_URL, else AWS.",
     )
-    region: str | None = Field(default=None, max_length=64, description="Region. Default: from the environment, else us-east-1.")
+    region: str | None = Field(
+        default=None, max_length=64, description="Region. Default: from the environment, else us-east-1."
+    )
 
 
 class Model(_ExactlyOne):
@@ -84,7 +92,8 @@ class Model(_ExactlyOne):
         default=None, min_length=1, max_length=1024, description="From a folder, relative to the manifest's own folder."
     )
     trust_remote_code: bool = Field(
-        default=False, description="Run Python code that comes with the model. Off also for everything underneath. Default: false."
+        default=False,
+        description="Run Python code that comes with the model. Off also for everything underneath. Default: false.",
     )
 
     @classmethod
@@ -117,22 +126,34 @@ class _Packing(Strict):
         "longer rows are left out and counted. Default: join (Olive's).",
     )
     shuffle_seed: int | None = Field(
-        default=None, ge=0, le=2**32 - 1, description="Shuffle the rows with this seed before anything else. Default: file order."
+        default=None,
+        ge=0,
+        le=2**32 - 1,
+        description="Shuffle the rows with this seed before anything else. Default: file order.",
     )
     max_length: int = Field(
-        default=1024, ge=2, le=1_048_576, description="Longest sequence, in tokens. Default: 1024 (Olive's max_seq_len)."
+        default=1024,
+        ge=2,
+        le=1_048_576,
+        description="Longest sequence, in tokens. Default: 1024 (Olive's max_seq_len).",
     )
     stride: int | None = Field(
-        default=None, ge=1, le=1_048_576,
+        default=None,
+        ge=1,
+        le=1_048_576,
         description="join only: tokens from one window's start to the next one's; less than maxLength overlaps. Default: maxLength.",
     )
     joiner: str | None = Field(
-        default=None, max_length=64, description="join only: text put between two rows. Default: the tokenizer's end-of-text token."
+        default=None,
+        max_length=64,
+        description="join only: text put between two rows. Default: the tokenizer's end-of-text token.",
     )
     padding: Literal["longest", "maxLength"] = Field(
         default="longest", description="Pad a batch to its longest sequence, or always to maxLength. Default: longest."
     )
-    padding_side: Literal["right", "left"] = Field(default="right", description="Side that padding goes to. Default: right.")
+    padding_side: Literal["right", "left"] = Field(
+        default="right", description="Side that padding goes to. Default: right."
+    )
     loss_on: Literal["all", "answer"] = Field(
         default="all", description="Train on all tokens, or only on the answer's. Default: all (Olive's)."
     )
@@ -144,7 +165,9 @@ class _Packing(Strict):
                 if value is not None:
                     raise ValueError(f"{field} goes with strategy join; strategy is {self.strategy}")
         if self.stride is not None and self.stride > self.max_length:
-            raise ValueError(f"stride {self.stride} is larger than maxLength {self.max_length}: tokens in between would be lost")
+            raise ValueError(
+                f"stride {self.stride} is larger than maxLength {self.max_length}: tokens in between would be lost"
+            )
         return self
 
 
@@ -155,12 +178,16 @@ class TextFormat(_Packing):
         default=["text"], min_length=1, max_length=64, description="Columns that are read. Default: [text]."
     )
     template: str | None = Field(
-        default=None, min_length=1, max_length=16384,
+        default=None,
+        min_length=1,
+        max_length=16384,
         description="Text of a row, columns in braces: '{question}\\n{answer}'; a literal brace is doubled. "
         "Default: the columns joined by a space.",
     )
     answer: str | None = Field(
-        default=None, min_length=1, max_length=128,
+        default=None,
+        min_length=1,
+        max_length=128,
         description="Column that holds the answer. With lossOn answer, training counts from where the template puts it; "
         "where the template does not have it, it follows the text.",
     )
@@ -178,7 +205,9 @@ class ChatFormat(_Packing):
     """Conversations, by the tokenizer's own chat template."""
 
     column: str = Field(
-        default="messages", min_length=1, max_length=128,
+        default="messages",
+        min_length=1,
+        max_length=128,
         description="Column with a list of {role, content}. Default: messages. With lossOn answer, the assistant's turns count.",
     )
 
@@ -268,7 +297,8 @@ class Output(_ExactlyOne):
         default=None, min_length=1, max_length=1024, description="A folder, relative to the manifest's own folder."
     )
     replace: bool = Field(
-        default=False, description="Replace another result that the output holds; off, such a job is refused. Default: false."
+        default=False,
+        description="Replace another result that the output holds; off, such a job is refused. Default: false.",
     )
 
     @classmethod

@@ -86,19 +86,29 @@ def prepare() -> None:
         subprocess.run([uv, "pip", "install", "-q", "--python", str(python), "--compile-bytecode", *pins], check=True)
     if not (BUILD / "inputs" / "made").exists():
         say("making data and models")
-        subprocess.run([sys.executable, str(HERE / "inputs.py"), str(BUILD / "inputs")], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, str(HERE / "inputs.py"), str(BUILD / "inputs")], check=True, stdout=subprocess.DEVNULL
+        )
     for size in SHAPES:
         for side in ("olive", "millwright"):
             work = BUILD / "work" / side / size
             work.mkdir(parents=True, exist_ok=True)
             (work / "job.json").write_text(json.dumps(olive_job(size, BUILD / "inputs", work), indent=1))
         job = BUILD / "work" / "millwright" / size
-        subprocess.run([str(MILLWRIGHT), "import", str(job / "job.json"), "-o", str(job / "job.yaml"), "--force"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [str(MILLWRIGHT), "import", str(job / "job.json"), "-o", str(job / "job.yaml"), "--force"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
 
 def contenders() -> list[Contender]:
     """Returns Olive as installed, Olive without telemetry, and Millwright."""
-    clean = {name: value for name, value in os.environ.items() if name not in ("CI", "TF_BUILD", "GITHUB_ACTIONS", "OMP_NUM_THREADS")}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("CI", "TF_BUILD", "GITHUB_ACTIONS", "OMP_NUM_THREADS")
+    }
     caches = BUILD / "xdg"
     shared = clean | {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": str(caches), "HF_HOME": str(caches / "huggingface")}
 
@@ -108,9 +118,18 @@ def contenders() -> list[Contender]:
     def olive(name: str, environment: dict[str, str], sizes: tuple[str, ...]) -> Contender:
         return Contender(
             name=name,
-            command=lambda size: [str(OLIVE / "venv" / "bin" / "olive"), "run", "--config", str(work("olive", size) / "job.json")],
+            command=lambda size: [
+                str(OLIVE / "venv" / "bin" / "olive"),
+                "run",
+                "--config",
+                str(work("olive", size) / "job.json"),
+            ],
             environment=shared | environment,
-            empty=lambda size: [work("olive", size) / "cache", work("olive", size) / "out", caches / "huggingface" / "datasets"],
+            empty=lambda size: [
+                work("olive", size) / "cache",
+                work("olive", size) / "out",
+                caches / "huggingface" / "datasets",
+            ],
             output=lambda size: work("olive", size) / "out",
             sizes=sizes,
         )
@@ -173,7 +192,11 @@ def table(results: Results) -> Table:
         cells = []
         for figure in FIGURES:
             value = results.median(key, figure)
-            ratio = f" ({results.median(own, figure) / value:.2f})" if side != "millwright" and own in results.runs and value else ""
+            ratio = (
+                f" ({results.median(own, figure) / value:.2f})"
+                if side != "millwright" and own in results.runs and value
+                else ""
+            )
             cells.append(f"{value:,.1f}{ratio}" if figure in ("wall_s", "cpu_s") else f"{value:,.0f}{ratio}")
         shown.add_row(key, *cells, f"{results.losses[key]:.3f}" if key in results.losses else "")
     return shown
@@ -181,7 +204,13 @@ def table(results: Results) -> Table:
 
 def on_disk(side: Contender, size: str) -> float:
     """Returns MiB of all files that a run left in its folders; a file with several names counts once."""
-    stats = {(s.st_dev, s.st_ino): s.st_size for place in side.empty(size) for f in place.rglob("*") if f.is_file() for s in [f.lstat()]}
+    stats = {
+        (s.st_dev, s.st_ino): s.st_size
+        for place in side.empty(size)
+        for f in place.rglob("*")
+        if f.is_file()
+        for s in [f.lstat()]
+    }
     return round(sum(stats.values()) / (1 << 20), 1)
 
 

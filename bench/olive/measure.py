@@ -51,7 +51,9 @@ def measure(command: list[str], folder: Path, log: Path, environment: Mapping[st
     log.parent.mkdir(parents=True, exist_ok=True)
     busy, started = _busy(), time.monotonic()
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
     sampler = _Sampler(process.pid)
     sampler.start()
     _, status, usage = os.wait4(process.pid, 0)  # usage covers the children that it waited for
@@ -62,7 +64,9 @@ def measure(command: list[str], folder: Path, log: Path, environment: Mapping[st
     cpu = usage.ru_utime + usage.ru_stime
     peak = usage.ru_maxrss / 1024
     written = usage.ru_oublock * 512 / MIB
-    return Measured(process.returncode, wall, cpu, peak, max(peak, sampler.peak / MIB), written, max(0.0, _busy() - busy - cpu))
+    return Measured(
+        process.returncode, wall, cpu, peak, max(peak, sampler.peak / MIB), written, max(0.0, _busy() - busy - cpu)
+    )
 
 
 class _Sampler(threading.Thread):

@@ -100,7 +100,10 @@ def sample_table(rows: list[Row], answers: dict[str, list[str]]) -> Table:
         table.add_column(column)
     for place in samples(rows, list(answers.values())[-1]):
         row = rows[place]
-        said = [f"[{'green' if given[place] == row['tone'] else 'red'}]{given[place] or '—'}[/]" for given in answers.values()]
+        said = [
+            f"[{'green' if given[place] == row['tone'] else 'red'}]{given[place] or '—'}[/]"
+            for given in answers.values()
+        ]
         table.add_row(row["phrase"], row["tone"], *said)
     return table
 

@@ -22,7 +22,13 @@ from transformers.utils.logging import disable_progress_bar
 
 TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"
 VOCABULARY, CONTEXT = 2048, 512
-SHAPE = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 4, "intermediate_size": 512}
+SHAPE = {
+    "hidden_size": 256,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "intermediate_size": 512,
+}
 STEPS, BATCH, LEARNING_RATE, WARM_UP = 200, 16, 2e-3, 20
 
 
@@ -33,22 +39,37 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.ByteLevel()
     special = ["<s>", "<|endoftext|>", "<|end|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY - 8, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY - 8, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=special[0], eos_token=special[1], pad_token=special[1], model_max_length=CONTEXT
+        tokenizer_object=tokenizer,
+        bos_token=special[0],
+        eos_token=special[1],
+        pad_token=special[1],
+        model_max_length=CONTEXT,
     )
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast) -> Phi3ForCausalLM:
     """Returns the model with random weights."""
     tokens = {
-        "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
     }
     config = Phi3Config(
-        vocab_size=VOCABULARY, max_position_embeddings=CONTEXT, original_max_position_embeddings=CONTEXT,
-        resid_pdrop=0.0, embd_pdrop=0.0, attention_dropout=0.0, tie_word_embeddings=False, sliding_window=None,
-        **SHAPE, **tokens,
+        vocab_size=VOCABULARY,
+        max_position_embeddings=CONTEXT,
+        original_max_position_embeddings=CONTEXT,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attention_dropout=0.0,
+        tie_word_embeddings=False,
+        sliding_window=None,
+        **SHAPE,
+        **tokens,
     )
     model = Phi3ForCausalLM(config)
     model.generation_config = GenerationConfig(**tokens)
@@ -58,7 +79,9 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Phi3ForCausalLM:
 def read(model: Any, tokenizer: Any, texts: list[str]) -> float:
     """Trains on all tokens of the texts, with warm-up and linear decay; returns the last loss."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
-    pace = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: min((s + 1) / WARM_UP, (STEPS - s) / (STEPS - WARM_UP)))
+    pace = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda s: min((s + 1) / WARM_UP, (STEPS - s) / (STEPS - WARM_UP))
+    )
     model.train()
     loss = torch.tensor(0.0)
     for step in range(STEPS):

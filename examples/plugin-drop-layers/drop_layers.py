@@ -35,7 +35,9 @@ class DropLayers(Pass):
         import transformers  # takes seconds: only when the pass really runs
 
         trust = context.trust_remote_code
-        model = transformers.AutoModelForCausalLM.from_pretrained(artifact.folder, dtype="auto", trust_remote_code=trust)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            artifact.folder, dtype="auto", trust_remote_code=trust
+        )
         tokenizer = transformers.AutoTokenizer.from_pretrained(artifact.folder, trust_remote_code=trust)
         decoder, config = model.get_decoder(), model.config
         keep = config.num_hidden_layers - self.layers

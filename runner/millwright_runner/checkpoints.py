@@ -57,5 +57,7 @@ class StoredCheckpoints:
         return f"{self._prefix}/{step:09d}"
 
     def _steps(self) -> list[int]:
-        found = (entry.key.removeprefix(f"{self._prefix}/").split("/")[0] for entry in self._store.list(f"{self._prefix}/"))
+        found = (
+            entry.key.removeprefix(f"{self._prefix}/").split("/")[0] for entry in self._store.list(f"{self._prefix}/")
+        )
         return sorted({int(name) for name in found if name.isdigit()})

@@ -106,8 +106,11 @@ def _translated(error: Exception, where: str, missing: type[UserError]) -> Millw
         if isinstance(error, kind):
             return (AccessDenied if kind is errors.GatedRepoError else missing)(message, where=where, hint=hint)
     if offline():
-        return missing("not all of it was downloaded before, and HF_HUB_OFFLINE is set", where=where,
-                       hint="run once without HF_HUB_OFFLINE")
+        return missing(
+            "not all of it was downloaded before, and HF_HUB_OFFLINE is set",
+            where=where,
+            hint="run once without HF_HUB_OFFLINE",
+        )
     if isinstance(error, OSError) and error.errno in FULL:
         return NoSpaceLeft("no space left for the download", where=where, hint="HF_HOME sets another place for it")
     cause = error.__cause__
@@ -122,10 +125,14 @@ def _unavailable(error: Exception, where: str) -> MillwrightError:
     if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
         code = error.response.status_code
         if code in HELD_BACK:
-            return AccessDenied(f"the hub refuses (HTTP {code})", where=where, hint="set HF_TOKEN to a token that may read it")
+            return AccessDenied(
+                f"the hub refuses (HTTP {code})", where=where, hint="set HF_TOKEN to a token that may read it"
+            )
         return StoreUnavailable(f"the hub answers with HTTP {code}", where=where)
     if isinstance(error, ConnectionError | errors.LocalEntryNotFoundError | errors.RevisionResolutionError):
-        return StoreUnreachable(f"the hub does not answer: {_line(error.__cause__ or error)}", where=where, hint=_endpoint())
+        return StoreUnreachable(
+            f"the hub does not answer: {_line(error.__cause__ or error)}", where=where, hint=_endpoint()
+        )
     return StoreUnavailable(_line(error), where=where)
 
 

@@ -57,12 +57,16 @@ def read(raw: bytes, name: str) -> Document:
         InvalidManifest: it is too large, not UTF-8, malformed, or more than one document.
     """
     if len(raw) > MAX_BYTES:
-        raise InvalidManifest(f"{len(raw):,} bytes are too many for a manifest", where=name, hint=f"at most {MAX_BYTES:,}")
+        raise InvalidManifest(
+            f"{len(raw):,} bytes are too many for a manifest", where=name, hint=f"at most {MAX_BYTES:,}"
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise InvalidManifest("this is no text in UTF-8", where=f"{name}:{line}", hint="expected YAML or JSON") from error
+        raise InvalidManifest(
+            "this is no text in UTF-8", where=f"{name}:{line}", hint="expected YAML or JSON"
+        ) from error
     try:
         return _Reader(name).read(text)
     except InvalidManifest:
@@ -92,7 +96,9 @@ class _Reader:
             line = text.count("\n", 0, error.position) + 1
             code = error.character if isinstance(error.character, int) else ord(error.character)
             self._refuse(line, f"the character {code:#04x} is not allowed in YAML", "expected YAML or JSON")
-        full = [node for node in documents if node.pairs is not None or node.items is not None or node.value is not None]
+        full = [
+            node for node in documents if node.pairs is not None or node.items is not None or node.value is not None
+        ]
         if len(full) > 1:
             self._refuse(full[1].line, "a second document begins here", "one manifest to a file")
         return Document(self._value(full[0], (), 0) if full else None, self.lines)
@@ -132,7 +138,9 @@ class _Reader:
     def _aliased(self, anchor: str, line: int) -> _Node:
         found = self.anchors.get(anchor)
         if found is None:
-            self._refuse(line, f"*{anchor} refers to no anchor", f"anchors: {', '.join(self.anchors)}" if self.anchors else None)
+            self._refuse(
+                line, f"*{anchor} refers to no anchor", f"anchors: {', '.join(self.anchors)}" if self.anchors else None
+            )
         if not found.whole:
             self._refuse(line, f"*{anchor} contains itself")
         return found

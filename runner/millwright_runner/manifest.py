@@ -74,10 +74,14 @@ def load(path: Path, sets: Sequence[str] = ()) -> Manifest:
     imported: tuple[str, ...] = ()
     base = Path.cwd() if path == STDIN else path.parent
     if value is None:
-        raise InvalidManifest("the file is empty", where=name, hint="a manifest has apiVersion, kind, metadata and spec")
+        raise InvalidManifest(
+            "the file is empty", where=name, hint="a manifest has apiVersion, kind, metadata and spec"
+        )
     if not isinstance(value, dict):
         raise InvalidManifest(
-            f"found {shown(value)}, expected a mapping", where=name, hint="a manifest has apiVersion, kind, metadata and spec"
+            f"found {shown(value)}, expected a mapping",
+            where=name,
+            hint="a manifest has apiVersion, kind, metadata and spec",
         )
     origins = {place: f"{name}:{line}" for place, line in document.lines.items()}
     if _may_be_olive(value):
@@ -118,7 +122,9 @@ def _beside(path: Path) -> str | None:
     if not names:
         return None
     hint = suggest(path.name, names)
-    return hint if hint.startswith("did") else f"in that folder: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+    return (
+        hint if hint.startswith("did") else f"in that folder: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+    )
 
 
 def _files(folder: Path) -> list[str]:
@@ -152,7 +158,8 @@ def _from_olive(value: dict[str, Any], path: Path) -> tuple[dict[str, Any], tupl
     blocking = [str(line) for line in found.unmapped if line.blocks]
     if blocking:
         raise InvalidManifest(
-            "\n".join(blocking), where=None if len(blocking) > 1 else str(path),
+            "\n".join(blocking),
+            where=None if len(blocking) > 1 else str(path),
             hint="the model would be another one without this; `millwright import` writes a manifest to edit",
         )
     return found.manifest, tuple(map(str, found.unmapped))

@@ -14,10 +14,18 @@ from millwright_runner import schema
 from millwright_runner.schema import Place, Schema
 
 LATER: dict[str, frozenset[str]] = {
-    "spec": frozenset({
-        "activeDeadlineSeconds", "credentials", "evaluation", "execution", "retry", "search", "suspend",
-        "ttlSecondsAfterFinished",
-    }),
+    "spec": frozenset(
+        {
+            "activeDeadlineSeconds",
+            "credentials",
+            "evaluation",
+            "execution",
+            "retry",
+            "search",
+            "suspend",
+            "ttlSecondsAfterFinished",
+        }
+    ),
     "spec.model": frozenset({"azureBlob", "azureML", "volume"}),
     "spec.data[].source": frozenset({"azureBlob", "azureML", "volume"}),
     "spec.passes[]": frozenset({"resources"}),
@@ -145,7 +153,9 @@ def shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, Mapping):
-        return f"a mapping with {', '.join(map(str, list(value)[:4]))}{', …' if len(value) > 4 else ''}" if value else "{}"
+        return (
+            f"a mapping with {', '.join(map(str, list(value)[:4]))}{', …' if len(value) > 4 else ''}" if value else "{}"
+        )
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}" if value else "an empty list"
     text = repr(value) if isinstance(value, str) else str(value)

@@ -1,8 +1,8 @@
 """The output of a job: one model in a store, found through the manifest at the store's root.
 
-    <output>/manifest.json               names the result and its files; switched by a conditional write
-    <output>/<first 12 of fingerprint>/  the model itself, with a manifest of its own; can be used in place
-    <output>/model                       in a folder of this machine: a link to the above, for people
+<output>/manifest.json               names the result and its files; switched by a conditional write
+<output>/<first 12 of fingerprint>/  the model itself, with a manifest of its own; can be used in place
+<output>/model                       in a folder of this machine: a link to the above, for people
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def read_published(store: Store) -> Published | None:
     files = files_from_data(body["files"]) if body else None
     if body is None or files is None or not is_safe_key(body["prefix"]):
         raise OutputExists(
-            f"it holds a {MANIFEST} that Millwright did not write", where=store.uri, hint="choose another output, or remove the file"
+            f"it holds a {MANIFEST} that Millwright did not write",
+            where=store.uri,
+            hint="choose another output, or remove the file",
         )
     tree = Tree(body["prefix"], body["prefix"], body["digest"], files, body["meta"])
     return Published(

@@ -32,7 +32,9 @@ def failed_report(error: MillwrightError, passes: list[PassReport], plan: Plan |
     )
 
 
-def leave(report: RunReport, histories: dict[str, list[dict[str, float]]], plan: Plan, settings: Settings, published: bool) -> None:
+def leave(
+    report: RunReport, histories: dict[str, list[dict[str, float]]], plan: Plan, settings: Settings, published: bool
+) -> None:
     """Writes report.json into this machine's folder, and beside the model when there is one.
 
     Args:

@@ -99,14 +99,17 @@ def _bind_step(index: int, step: Step, data: set[str]) -> BoundStep:
         raise UnknownPass(error.message, where=where, hint=error.hint) from error
     if not step.custom and not is_builtin(step.pass_name):
         raise UnknownPass(
-            f"{step.pass_name!r} is a plug-in", where=where,
+            f"{step.pass_name!r} is a plug-in",
+            where=where,
             hint=f"write custom: {{pass: {step.pass_name}, options: {{...}}}}",
         )
     where = f"{where}.custom.options" if step.custom else f"{where}.{step.pass_name}"
     bound = BoundStep(index, step.name, parse(kind, step.options, where), where)
     for option, name in bound.pass_.data_refs().items():
         if name not in data:
-            raise InvalidManifest(f"no data set is called {name!r}", where=f"{where}.{option}", hint=suggest(name, data))
+            raise InvalidManifest(
+                f"no data set is called {name!r}", where=f"{where}.{option}", hint=suggest(name, data)
+            )
     return bound
 
 
@@ -134,7 +137,8 @@ def check_chain(steps: list[BoundStep]) -> None:
         if have not in kind.consumes:
             raise ChainMismatch(
                 f"{kind.name} reads {' or '.join(sorted(kind.consumes))}, and {maker} gives {have}",
-                where=f"spec.passes[{step.index}]", hint=_bridge(have, kind.consumes),
+                where=f"spec.passes[{step.index}]",
+                hint=_bridge(have, kind.consumes),
             )
         have, maker = kind.produces, f"{kind.name} before it"
 

@@ -85,7 +85,9 @@ class Run:
         """Tells the observer how far a step is."""
         bound = step.step
         self.observer.progress(
-            Progress(step_name=bound.name, step_index=bound.index, steps=len(self.plan.steps), message=message, **numbers)
+            Progress(
+                step_name=bound.name, step_index=bound.index, steps=len(self.plan.steps), message=message, **numbers
+            )
         )
 
     def finished(self, report: PassReport) -> None:

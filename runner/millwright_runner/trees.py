@@ -215,7 +215,9 @@ def _without_nan(value: Any) -> Any:
 
 def _planned(prefix: str, meta: dict[str, Any], files: Sequence[FileDigest], flat: bool) -> Tree:
     if flat and any(file.path == MANIFEST for file in files):
-        raise UserError(f"the result has a file of its own named {MANIFEST}, where the store's manifest has to lie", where=prefix)
+        raise UserError(
+            f"the result has a file of its own named {MANIFEST}, where the store's manifest has to lie", where=prefix
+        )
     digest = digest_of(files)
     root = prefix if flat else f"{prefix}/{digest[:16]}"  # so that two writers of different content never mix files
     return Tree(prefix, root, digest, sorted(files, key=lambda file: file.path), meta)
@@ -224,7 +226,12 @@ def _planned(prefix: str, meta: dict[str, Any], files: Sequence[FileDigest], fla
 def _parse(prefix: str, data: bytes) -> Tree | None:
     body = unsealed(data, "Tree")
     files = files_from_data(body["files"]) if body else None
-    if body is None or files is None or body["root"] not in {"", body["digest"][:16]} or digest_of(files) != body["digest"]:
+    if (
+        body is None
+        or files is None
+        or body["root"] not in {"", body["digest"][:16]}
+        or digest_of(files) != body["digest"]
+    ):
         return None
     return Tree(prefix, f"{prefix}/{body['root']}".rstrip("/"), body["digest"], files, body["meta"])
 

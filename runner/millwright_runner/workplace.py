@@ -128,6 +128,7 @@ def check_space(root: Path, needed: int) -> None:
     free = shutil.disk_usage(there).free
     if free < needed:
         raise NoSpaceLeft(
-            f"{needed / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free", where=str(root),
+            f"{needed / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free",
+            where=str(root),
             hint="free some, or set MILLWRIGHT_HOME or the output to a larger disk",
         )

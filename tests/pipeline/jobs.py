@@ -29,7 +29,8 @@ def write_rows(path: Path, rows: int = 64) -> Path:
     """Writes phrases with tones, as JSON lines."""
     path.write_text(
         "".join(
-            json.dumps({"phrase": f"The old man looked at the storm, number {i}", "tone": TONES[i % 4]}) + "\n" for i in range(rows)
+            json.dumps({"phrase": f"The old man looked at the storm, number {i}", "tone": TONES[i % 4]}) + "\n"
+            for i in range(rows)
         )
     )
     return path
@@ -37,8 +38,23 @@ def write_rows(path: Path, rows: int = 64) -> Path:
 
 def lora(**options: Any) -> dict[str, Any]:
     """A short training: eight steps of four sequences, a checkpoint every three."""
-    training = {"seed": 0, "maxSteps": 8, "gradientAccumulationSteps": 4, "learningRate": 1e-3, "dtype": "float32", "loggingSteps": 2}
-    return {"lora": {"r": 8, "alpha": 16, "trainData": "train", **options, "training": training | options.get("training", {})}}
+    training = {
+        "seed": 0,
+        "maxSteps": 8,
+        "gradientAccumulationSteps": 4,
+        "learningRate": 1e-3,
+        "dtype": "float32",
+        "loggingSteps": 2,
+    }
+    return {
+        "lora": {
+            "r": 8,
+            "alpha": 16,
+            "trainData": "train",
+            **options,
+            "training": training | options.get("training", {}),
+        }
+    }
 
 
 def job(model: Path, data: Path, output: Path | str, *passes: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -54,7 +70,13 @@ def job(model: Path, data: Path, output: Path | str, *passes: dict[str, Any], **
                 {
                     "name": "train",
                     "source": {"path": str(data)},
-                    "text": {"columns": ["phrase", "tone"], "template": TEMPLATE, "answer": "tone", "strategy": "line-by-line", "maxLength": 128},
+                    "text": {
+                        "columns": ["phrase", "tone"],
+                        "template": TEMPLATE,
+                        "answer": "tone",
+                        "strategy": "line-by-line",
+                        "maxLength": 128,
+                    },
                 }
             ],
             "passes": list(passes) or [lora(), {"merge": {}}, {"genai": {"precision": "int4"}}],
@@ -96,7 +118,11 @@ class Mill:
         """Runs a job to its end."""
         done = subprocess.run(
             [*COMMAND, "run", str(self.write(manifest)), "--json", *options],
-            capture_output=True, text=True, env=self.environment | (env or {}), cwd=self.folder, check=False,
+            capture_output=True,
+            text=True,
+            env=self.environment | (env or {}),
+            cwd=self.folder,
+            check=False,
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
@@ -105,7 +131,11 @@ class Mill:
         with (self.folder / "progress").open("w") as progress:
             return subprocess.Popen(
                 [*COMMAND, "run", str(self.write(manifest)), "--json", *options],
-                stdout=subprocess.PIPE, stderr=progress, text=True, env=self.environment, cwd=self.folder,
+                stdout=subprocess.PIPE,
+                stderr=progress,
+                text=True,
+                env=self.environment,
+                cwd=self.folder,
             )
 
     def run_until(self, manifest: dict[str, Any], condition: Callable[[], Any], number: signal.Signals) -> Result:

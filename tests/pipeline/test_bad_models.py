@@ -44,11 +44,15 @@ def test_weights_of_another_shape_than_config_says(steps: list[dict], model: Pat
 def test_a_weight_that_is_missing_is_not_made_up(model: Path, rows: Path, here: Here) -> None:
     change_weights(model, "model.layers.1.mlp.down_proj.weight", None)
 
-    with pytest.raises(InvalidModel, match=r"asks for 1 weights that are not there, such as model\.layers\.1\.mlp\.down_proj\.weight"):
+    with pytest.raises(
+        InvalidModel, match=r"asks for 1 weights that are not there, such as model\.layers\.1\.mlp\.down_proj\.weight"
+    ):
         here.run(job(model, rows, here.folder / "out", lora()))
 
 
-def test_weights_that_are_no_numbers_end_the_training_also_when_no_loss_was_logged(model: Path, rows: Path, here: Here) -> None:
+def test_weights_that_are_no_numbers_end_the_training_also_when_no_loss_was_logged(
+    model: Path, rows: Path, here: Here
+) -> None:
     change_weights(model, "model.norm.weight", (64,), float("nan"))
     steps = lora(training={"maxSteps": 1, "loggingSteps": 100})
 

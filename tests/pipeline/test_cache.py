@@ -41,7 +41,10 @@ def test_another_precision_trains_nothing_again(phi3: Path, rows: Path, here: He
     cache = tmp_path / "cache"
     variants = [{"precision": "int4"}, {"precision": "int4", "blockSize": 16}, {"precision": "int8"}]
 
-    reports = [here.run(job(phi3, rows, f"out-{i}", lora(), {"merge": {}}, {"genai": v}), cache) for i, v in enumerate(variants)]
+    reports = [
+        here.run(job(phi3, rows, f"out-{i}", lora(), {"merge": {}}, {"genai": v}), cache)
+        for i, v in enumerate(variants)
+    ]
 
     assert [caches(report) for report in reports] == [["Miss"] * 3, ["Hit", "Hit", "Miss"], ["Hit", "Hit", "Miss"]]
     assert len({digest(report) for report in reports}) == 3
@@ -57,7 +60,9 @@ def test_data_that_changed_are_trained_on_again(phi3: Path, rows: Path, here: He
 
 
 @pytest.mark.parametrize("damage", ["torn", "changed", "gone"])
-def test_a_damaged_result_is_found_and_made_again(damage: str, phi3: Path, rows: Path, here: Here, tmp_path: Path) -> None:
+def test_a_damaged_result_is_found_and_made_again(
+    damage: str, phi3: Path, rows: Path, here: Here, tmp_path: Path
+) -> None:
     first = here.run(job(phi3, rows, "out"))
     for file in tmp_path.glob("out/**/model.onnx.data"):
         if damage == "gone":
@@ -91,7 +96,9 @@ def test_read_only_uses_the_cache_and_adds_nothing(phi3: Path, rows: Path, here:
     report = here.run(job(phi3, rows, "two", lora(), {"merge": {}}, cache={"mode": "ReadOnly"}), cache)
 
     assert caches(report) == ["Hit", "Miss"]
-    assert [p for p in sorted(cache.rglob("*")) if "cache" in p.parts and p.is_file()] == [p for p in before if p.is_file()]
+    assert [p for p in sorted(cache.rglob("*")) if "cache" in p.parts and p.is_file()] == [
+        p for p in before if p.is_file()
+    ]
 
 
 def test_two_processes_with_one_cache_do_the_work_once(phi3: Path, rows: Path, tmp_path: Path) -> None:
@@ -109,7 +116,9 @@ def test_two_processes_with_one_cache_do_the_work_once(phi3: Path, rows: Path, t
         assert sum(f"{step}: done" in text for text in told) == 1, told
 
 
-def test_an_output_that_holds_another_result_is_refused_until_told(phi3: Path, rows: Path, here: Here, tmp_path: Path) -> None:
+def test_an_output_that_holds_another_result_is_refused_until_told(
+    phi3: Path, rows: Path, here: Here, tmp_path: Path
+) -> None:
     first = here.run(job(phi3, rows, "out", {"genai": {"precision": "int4"}}))
     other: dict[str, Any] = job(phi3, rows, "out", {"genai": {"precision": "int8"}})
 
@@ -158,13 +167,19 @@ def test_a_damaged_result_in_s3_is_found_and_made_again(phi3: Path, rows: Path, 
 def test_the_disk_holds_each_file_once(phi3: Path, rows: Path, here: Here, tmp_path: Path) -> None:
     report = here.run(job(phi3, rows, "out"))
 
-    held = {file.stat().st_ino: file.stat().st_size for file in (tmp_path / "out").rglob("*") if file.is_file() and not file.is_symlink()}
+    held = {
+        file.stat().st_ino: file.stat().st_size
+        for file in (tmp_path / "out").rglob("*")
+        if file.is_file() and not file.is_symlink()
+    }
     large = sum(size for size in held.values() if size > 100_000)
     needed = sum(entry.bytes or 0 for entry in report.passes)
     assert large <= 1.2 * needed
 
 
-def test_a_run_leaves_a_report_beside_the_model_with_the_course_of_the_loss(phi3: Path, rows: Path, here: Here, tmp_path: Path) -> None:
+def test_a_run_leaves_a_report_beside_the_model_with_the_course_of_the_loss(
+    phi3: Path, rows: Path, here: Here, tmp_path: Path
+) -> None:
     here.run(job(phi3, rows, "out", lora()))
     first = json.loads((tmp_path / "out" / "report.json").read_text())
     here.run(job(phi3, rows, "out", lora()))

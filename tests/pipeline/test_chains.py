@@ -98,11 +98,15 @@ def test_every_precision_loads_on_the_cpu_and_stays_close_to_the_model(
     ("CUDAExecutionProvider", "int4"), ("CUDAExecutionProvider", "bf16"), ("DmlExecutionProvider", "int4"), ("WebGpuExecutionProvider", "int4"),
     ("CPUExecutionProvider", "fp16"),
 ])  # fmt: skip
-def test_models_for_other_devices_are_built_here(provider: str, precision: str, phi3: Path, rows: Path, here: Here, tmp_path: Path) -> None:
+def test_models_for_other_devices_are_built_here(
+    provider: str, precision: str, phi3: Path, rows: Path, here: Here, tmp_path: Path
+) -> None:
     here.run(job(phi3, rows, "out", {"genai": {"precision": precision}}, target={"executionProvider": provider}))
 
     config = json.loads((tmp_path / "out" / "model" / "genai_config.json").read_text())
-    named = {"CUDAExecutionProvider": "cuda", "DmlExecutionProvider": "dml", "WebGpuExecutionProvider": "webgpu"}.get(provider)
+    named = {"CUDAExecutionProvider": "cuda", "DmlExecutionProvider": "dml", "WebGpuExecutionProvider": "webgpu"}.get(
+        provider
+    )
     providers = [next(iter(p)).lower() for p in config["model"]["decoder"]["session_options"]["provider_options"]]
     assert providers == ([named] if named else [])
 
@@ -131,7 +135,9 @@ def test_smaller_precisions_make_smaller_models(phi3: Path, rows: Path, here: He
     assert sizes["int4"] < sizes["int8"] < sizes["fp32"]
 
 
-def test_a_second_round_of_tuning_starts_from_the_first_ones_result(phi3: Path, rows: Path, here: Here, tmp_path: Path) -> None:
+def test_a_second_round_of_tuning_starts_from_the_first_ones_result(
+    phi3: Path, rows: Path, here: Here, tmp_path: Path
+) -> None:
     once = [lora(), {"merge": {}}]
     twice = [*once, {**lora(training={"seed": 1}), "name": "again"}, {"merge": {}, "name": "merge-again"}]
 
@@ -139,10 +145,18 @@ def test_a_second_round_of_tuning_starts_from_the_first_ones_result(phi3: Path, 
     report = here.run(job(phi3, rows, "twice", *twice), cache=tmp_path / "once")
 
     assert [p.cache for p in report.passes] == ["Hit", "Hit", "Miss", "Miss"]
-    assert np.abs(torch_logits(load(tmp_path / "twice" / "model"), phi3) - torch_logits(load(tmp_path / "once" / "model"), phi3)).max() > 1e-3
+    assert (
+        np.abs(
+            torch_logits(load(tmp_path / "twice" / "model"), phi3)
+            - torch_logits(load(tmp_path / "once" / "model"), phi3)
+        ).max()
+        > 1e-3
+    )
 
 
-@pytest.mark.parametrize("options", [{}, {"quantType": "fp4", "doubleQuant": True, "training": {"optimizer": "paged_adamw_8bit"}}])
+@pytest.mark.parametrize(
+    "options", [{}, {"quantType": "fp4", "doubleQuant": True, "training": {"optimizer": "paged_adamw_8bit"}}]
+)
 def test_qlora_trains_on_four_bits_and_merges_into_the_full_base(
     options: dict[str, Any], phi3: Path, rows: Path, here: Here, tmp_path: Path
 ) -> None:
@@ -157,7 +171,9 @@ def test_qlora_trains_on_four_bits_and_merges_into_the_full_base(
     assert genai_logits(tmp_path / "out" / "model").shape[1] == 512
 
 
-def test_an_adapter_names_no_path_of_the_machine_that_made_it(phi3: Path, rows: Path, here: Here, tmp_path: Path) -> None:
+def test_an_adapter_names_no_path_of_the_machine_that_made_it(
+    phi3: Path, rows: Path, here: Here, tmp_path: Path
+) -> None:
     here.run(job(phi3, rows, "out", lora()))
 
     for file in (tmp_path / "out" / "model").iterdir():

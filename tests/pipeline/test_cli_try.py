@@ -50,7 +50,9 @@ def test_the_commands_of_the_summary_try_the_model(tmp_path: Path, llama: Path, 
     )  # fmt: skip
 
     commands = run.stdout.partition("Try it:\n\n")[2]
-    tried = subprocess.run(["bash", "-e"], input=commands, cwd="/", env=environment, capture_output=True, text=True, check=False)
+    tried = subprocess.run(
+        ["bash", "-e"], input=commands, cwd="/", env=environment, capture_output=True, text=True, check=False
+    )
 
     assert tried.returncode == 0, tried.stderr
     assert tried.stdout.startswith("Hello")

@@ -33,7 +33,10 @@ MARKED = (
 def conversations(count: int) -> list[list[dict[str, str]]]:
     choice = random.Random(7)
     return [
-        [{"role": ("user", "assistant")[turn % 2], "content": choice.choice(TEXTS)} for turn in range(choice.choice([2, 4, 6]))]
+        [
+            {"role": ("user", "assistant")[turn % 2], "content": choice.choice(TEXTS)}
+            for turn in range(choice.choice([2, 4, 6]))
+        ]
         for _ in range(count)
     ]
 
@@ -44,13 +47,17 @@ def theirs(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("config", [{}, {"add_bos_token": True}, {"add_eos_token": True}, {"add_bos_token": False}], ids=str)
+@pytest.mark.parametrize(
+    "config", [{}, {"add_bos_token": True}, {"add_eos_token": True}, {"add_bos_token": False}], ids=str
+)
 @pytest.mark.parametrize("around", ["$A", "<s> $A", "<s> $A <|endoftext|>"])
 def test_texts_become_the_same_tokens(tmp_path: Path, config: dict[str, bool], around: str) -> None:
     """Beside a tokenizer.json, transformers does not follow what the config says of tokens to add."""
     folder = make_tokenizer(tmp_path / "tokenizer", **config)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.post_processor = processors.TemplateProcessing(single=around, special_tokens=[("<s>", 0), ("<|endoftext|>", 1)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=around, special_tokens=[("<s>", 0), ("<|endoftext|>", 1)]
+    )
     tokenizer.save(str(folder / "tokenizer.json"))
     write(tmp_path / "rows.jsonl", json_lines([{"text": text} for text in TEXTS]))
 
@@ -111,7 +118,9 @@ def test_a_tokenizer_without_its_fast_file_is_converted(tmp_path: Path) -> None:
     old.mkdir()
     (old / "vocab.json").write_text(json.dumps(model["vocab"]))
     (old / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in model["merges"]))
-    (old / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>"}))
+    (old / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "GPT2Tokenizer", "eos_token": "<|endoftext|>"})
+    )
     (old / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
     write(tmp_path / "rows.jsonl", json_lines([{"text": text} for text in PHRASES]))
 

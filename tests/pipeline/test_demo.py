@@ -38,7 +38,9 @@ class Demo:
 def run(folder: Path) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "MILLWRIGHT_HOME": str(folder / "home")}
-    done = subprocess.run([str(folder / "demo.sh")], env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        [str(folder / "demo.sh")], env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

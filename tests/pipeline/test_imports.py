@@ -37,7 +37,12 @@ def log(tmp_path: Path) -> ImportLog:
 
 def call(mill: Mill, log: ImportLog, *arguments: str) -> None:
     done = subprocess.run(
-        [*COMMAND, *arguments], env=mill.environment | log.environment, cwd=mill.folder, capture_output=True, text=True, check=False
+        [*COMMAND, *arguments],
+        env=mill.environment | log.environment,
+        cwd=mill.folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
@@ -56,7 +61,11 @@ def test_the_watch_sees_what_is_imported_and_not_what_is_looked_for(log: ImportL
     assert "torch" not in log.packages
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("run", "--help"), ("passes",), ("passes", "lora"), ("passes", "--json")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("--version",), ("run", "--help"), ("passes",), ("passes", "lora"), ("passes", "--json")],
+    ids=" ".join,
+)
 def test_asking_for_help_imports_nothing_heavy(mill: Mill, log: ImportLog, arguments: tuple[str, ...]) -> None:
     call(mill, log, *arguments)
 
@@ -64,7 +73,9 @@ def test_asking_for_help_imports_nothing_heavy(mill: Mill, log: ImportLog, argum
 
 
 @pytest.mark.parametrize("verb", ["validate", "plan"])
-def test_checking_a_manifest_imports_nothing_heavy(mill: Mill, log: ImportLog, phi3: Path, rows: Path, verb: str) -> None:
+def test_checking_a_manifest_imports_nothing_heavy(
+    mill: Mill, log: ImportLog, phi3: Path, rows: Path, verb: str
+) -> None:
     call(mill, log, verb, str(mill.write(manifest(mill, phi3, rows))))
 
     assert log.packages & HEAVY == set()
@@ -78,9 +89,17 @@ def test_importing_an_olive_workflow_imports_nothing_heavy(mill: Mill, log: Impo
     assert log.packages & HEAVY == set()
 
 
-def test_a_full_hit_imports_nothing_heavy_and_reads_no_large_file_again(mill: Mill, log: ImportLog, phi3: Path, rows: Path) -> None:
+def test_a_full_hit_imports_nothing_heavy_and_reads_no_large_file_again(
+    mill: Mill, log: ImportLog, phi3: Path, rows: Path
+) -> None:
     document = manifest(mill, phi3, rows)
-    first = strace("read,readv,pread64", mill.folder / "first", [*COMMAND, "run", str(mill.write(document))], mill.environment, mill.folder)
+    first = strace(
+        "read,readv,pread64",
+        mill.folder / "first",
+        [*COMMAND, "run", str(mill.write(document))],
+        mill.environment,
+        mill.folder,
+    )
     assert first.returncode == 0, first.stderr
 
     again = strace(
@@ -95,7 +114,9 @@ def test_a_full_hit_imports_nothing_heavy_and_reads_no_large_file_again(mill: Mi
     assert {name: size for name, size in after.items() if name.endswith(WEIGHTS) and size > HEADER} == {}
 
 
-def test_a_hit_that_is_published_anew_imports_nothing_heavy_and_makes_no_copy(mill: Mill, log: ImportLog, phi3: Path, rows: Path) -> None:
+def test_a_hit_that_is_published_anew_imports_nothing_heavy_and_makes_no_copy(
+    mill: Mill, log: ImportLog, phi3: Path, rows: Path
+) -> None:
     cache = ("--cache", str(mill.folder / "cache"))
     assert mill.run(manifest(mill, phi3, rows), *cache).code == 0
     elsewhere = job(phi3, rows, mill.folder / "elsewhere")
@@ -110,7 +131,11 @@ def test_a_training_imports_no_library_of_other_passes(mill: Mill, log: ImportLo
     call(mill, log, "run", str(mill.write(manifest(mill, phi3, rows, lora(), {"merge": {}}))))
 
     assert {"torch", "transformers", "peft"} <= log.packages
-    assert log.packages & {"bitsandbytes", "datasets", "pandas", "pyarrow", "boto3", "onnxruntime", "onnxruntime_genai", "onnx"} == set()
+    assert (
+        log.packages
+        & {"bitsandbytes", "datasets", "pandas", "pyarrow", "boto3", "onnxruntime", "onnxruntime_genai", "onnx"}
+        == set()
+    )
 
 
 def test_a_quantized_training_imports_what_it_needs(mill: Mill, log: ImportLog, phi3: Path, rows: Path) -> None:

@@ -43,7 +43,9 @@ def test_killed_in_any_phase_the_same_command_ends_in_the_same_model(
     again = mill.run(manifest)
 
     assert killed.code == -signal.SIGKILL
-    assert there is None or damaged_files(open_store(mill.folder / "out"), there, DigestMemo(mill.folder / "memo")) == []
+    assert (
+        there is None or damaged_files(open_store(mill.folder / "out"), there, DigestMemo(mill.folder / "memo")) == []
+    )
     assert again.code == 0, again.err
     assert digests(again) == digests(undisturbed)
     assert leftovers(mill.folder / "out") == []
@@ -72,4 +74,8 @@ def digests(result: Result) -> dict[str, str]:
 
 def leftovers(output: Path) -> list[Path]:
     """Files of interrupted work that nobody will ever read."""
-    return [path for path in (output / ".millwright").rglob("*") if path.is_file() and ("work" in path.parts or "checkpoints" in path.parts)]
+    return [
+        path
+        for path in (output / ".millwright").rglob("*")
+        if path.is_file() and ("work" in path.parts or "checkpoints" in path.parts)
+    ]

@@ -15,15 +15,27 @@ from tests.strace import addresses, strace
 
 CALLS = "connect,sendto,sendmsg,sendmmsg"
 
-QUIETENED = ("ORT_DISABLE_TELEMETRY", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "TRANSFORMERS_OFFLINE", "DO_NOT_TRACK", "AWS_EC2_METADATA_DISABLED", "CI")
+QUIETENED = (
+    "ORT_DISABLE_TELEMETRY",
+    "HF_HUB_OFFLINE",
+    "HF_HUB_DISABLE_TELEMETRY",
+    "TRANSFORMERS_OFFLINE",
+    "DO_NOT_TRACK",
+    "AWS_EC2_METADATA_DISABLED",
+    "CI",
+)
 """What a machine may have set, and what would make this test say more than is true of a machine that has not."""
 
 
-def watched_run(mill: Mill, manifest: dict[str, Any], *options: str) -> tuple[subprocess.CompletedProcess[str], set[tuple[str, int]]]:
+def watched_run(
+    mill: Mill, manifest: dict[str, Any], *options: str
+) -> tuple[subprocess.CompletedProcess[str], set[tuple[str, int]]]:
     """Runs a job; returns what it said, and the addresses that it turned to."""
     environment = {name: value for name, value in mill.environment.items() if name not in QUIETENED}
     log = mill.folder / "calls"
-    done = strace(CALLS, log, [*COMMAND, "run", str(mill.write(manifest)), "--json", *options], environment, mill.folder)
+    done = strace(
+        CALLS, log, [*COMMAND, "run", str(mill.write(manifest)), "--json", *options], environment, mill.folder
+    )
     return done, addresses(log)
 
 
@@ -46,7 +58,9 @@ def test_a_run_from_folder_to_folder_makes_no_connection_at_all(mill: Mill, phi3
 
 
 def test_a_run_that_fails_makes_no_connection_either(mill: Mill, phi3: Path, rows: Path) -> None:
-    done, turned_to = watched_run(mill, job(phi3, rows, mill.folder / "out"), "--set", "passes.lora.targetModules=[nothing]")
+    done, turned_to = watched_run(
+        mill, job(phi3, rows, mill.folder / "out"), "--set", "passes.lora.targetModules=[nothing]"
+    )
 
     assert done.returncode == 2
     assert turned_to == set()

@@ -22,7 +22,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("plugin")
     source = shutil.copytree(PLUGIN, folder / "source", ignore=shutil.ignore_patterns("__pycache__", "dist", "build"))
     uv = shutil.which("uv") or str(ROOT / ".tools" / "uv" / "bin" / "uv")
-    command = [uv, "pip", "install", "-q", "--no-deps", "--python", sys.executable, "--target", str(folder / "site"), str(source)]
+    command = [
+        uv,
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--python",
+        sys.executable,
+        "--target",
+        str(folder / "site"),
+        str(source),
+    ]
     subprocess.run(command, check=True, timeout=300)
     return os.environ | {"PYTHONPATH": str(folder / "site")}
 
@@ -33,7 +44,9 @@ def millwright(environment: dict[str, str], *arguments: str) -> subprocess.Compl
 
 
 def drop(phi3: Path, folder: Path, options: dict[str, object], *after: dict[str, object]) -> dict[str, object]:
-    manifest = job(phi3, folder / "unused.jsonl", folder / "out", {"custom": {"pass": "drop-layers", "options": options}}, *after)
+    manifest = job(
+        phi3, folder / "unused.jsonl", folder / "out", {"custom": {"pass": "drop-layers", "options": options}}, *after
+    )
     manifest["spec"]["data"] = []
     return manifest
 
@@ -42,7 +55,13 @@ class TestOnceInstalled:
     def test_it_is_listed_beside_the_built_in_ones(self, installed: dict[str, str]) -> None:
         done = millwright(installed, "passes", "--json")
 
-        assert [entry["name"] for entry in json.loads(done.stdout)] == ["drop-layers", "genai", "lora", "merge", "qlora"]
+        assert [entry["name"] for entry in json.loads(done.stdout)] == [
+            "drop-layers",
+            "genai",
+            "lora",
+            "merge",
+            "qlora",
+        ]
 
     def test_its_options_are_shown_with_bounds_and_default(self, installed: dict[str, str]) -> None:
         done = millwright(installed, "passes", "drop-layers")
@@ -86,13 +105,17 @@ class TestMistakes:
         assert result.code == 2
         assert "no pass is called 'drop-layers'" in result.err
 
-    def test_a_misspelt_option_is_refused_with_the_nearest(self, installed: dict[str, str], phi3: Path, mill: Mill) -> None:
+    def test_a_misspelt_option_is_refused_with_the_nearest(
+        self, installed: dict[str, str], phi3: Path, mill: Mill
+    ) -> None:
         result = mill.run(drop(phi3, mill.folder, {"layer": 1}), env=installed)
 
         assert result.code == 2
         assert "did you mean 'layers'?" in result.err
 
-    def test_its_own_check_is_heard_before_anything_loads(self, installed: dict[str, str], phi3: Path, mill: Mill) -> None:
+    def test_its_own_check_is_heard_before_anything_loads(
+        self, installed: dict[str, str], phi3: Path, mill: Mill
+    ) -> None:
         result = mill.run(drop(phi3, mill.folder, {"layers": 900}), env=installed)
 
         assert result.code == 2
@@ -100,7 +123,9 @@ class TestMistakes:
         assert "possible: 1 to" in result.err
         assert not (mill.folder / "out").exists()
 
-    def test_as_a_key_of_its_own_it_is_told_how_it_is_written(self, installed: dict[str, str], phi3: Path, mill: Mill) -> None:
+    def test_as_a_key_of_its_own_it_is_told_how_it_is_written(
+        self, installed: dict[str, str], phi3: Path, mill: Mill
+    ) -> None:
         manifest = drop(phi3, mill.folder, {})
         manifest["spec"]["passes"] = [{"drop-layers": {"layers": 1}}]
 

@@ -15,7 +15,13 @@ LONG = {"maxSteps": 120, "loggingSteps": 10}
 @pytest.fixture(scope="module")
 def manifest(phi3: Path, rows: Path) -> dict[str, Any]:
     """A training long enough to be interrupted, with dropout, so that the state of random numbers matters."""
-    return job(phi3, rows, "out", lora(dropout=0.1, evalFraction=0.2, training=LONG | {"evalSteps": 50}), checkpoint={"everySteps": 20})
+    return job(
+        phi3,
+        rows,
+        "out",
+        lora(dropout=0.1, evalFraction=0.2, training=LONG | {"evalSteps": 50}),
+        checkpoint={"everySteps": 20},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +88,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     assert resumed.report["artifact"]["digest"] == undisturbed.report["artifact"]["digest"]
 
 
-def test_other_options_never_go_on_from_a_checkpoint(phi3: Path, rows: Path, manifest: dict[str, Any], mill: Mill) -> None:
+def test_other_options_never_go_on_from_a_checkpoint(
+    phi3: Path, rows: Path, manifest: dict[str, Any], mill: Mill
+) -> None:
     mill.run_until(manifest, lambda: checkpoints(mill), signal.SIGTERM)
     other = job(phi3, rows, "out", lora(dropout=0.2, training={"maxSteps": 4}))
 

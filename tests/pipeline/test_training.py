@@ -21,7 +21,9 @@ def weights(folder: Path) -> dict[str, Any]:
     return dict(load_file(str(folder / "out" / "model" / "adapter_model.safetensors")))
 
 
-def trained(here: Here, phi3: Path, rows: Path, name: str, **options: Any) -> tuple[dict[str, float], list[dict[str, float]], dict[str, Any]]:
+def trained(
+    here: Here, phi3: Path, rows: Path, name: str, **options: Any
+) -> tuple[dict[str, float], list[dict[str, float]], dict[str, Any]]:
     """Runs lora alone; returns its metrics, the course of its loss, and the adapter's weights."""
     import json
 
@@ -45,7 +47,9 @@ def test_the_loss_falls(phi3: Path, rows: Path, here: Here) -> None:
     assert history[-1]["loss"] < history[0]["loss"] / 2
 
 
-def test_an_automatic_micro_batch_gives_the_same_weights_as_single_sequences(phi3: Path, rows: Path, here: Here) -> None:
+def test_an_automatic_micro_batch_gives_the_same_weights_as_single_sequences(
+    phi3: Path, rows: Path, here: Here
+) -> None:
     auto, _, one = trained(here, phi3, rows, "auto", dropout=0.0)
     single, _, other = trained(here, phi3, rows, "single", dropout=0.0, training={"perDeviceTrainBatchSize": 1})
 
@@ -78,14 +82,22 @@ def test_evaluation_every_n_steps(held: dict[str, Any], phi3: Path, rows: Path, 
 
 
 def test_early_stopping_ends_the_training_and_keeps_the_best_adapter(phi3: Path, rows: Path, here: Here) -> None:
-    rising = {"learningRate": 0.5, "maxSteps": 200, "evalSteps": 2, "scheduler": "constant", "earlyStopping": {"patience": 2}}
+    rising = {
+        "learningRate": 0.5,
+        "maxSteps": 200,
+        "evalSteps": 2,
+        "scheduler": "constant",
+        "earlyStopping": {"patience": 2},
+    }
 
     metrics, history, kept = trained(here, phi3, rows, "a", evalFraction=0.25, training=rising)
 
     losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
     best_step = 2 * (1 + losses.index(min(losses)))
     assert metrics["optimizerSteps"] == best_step + 4
-    _, _, short = trained(here, phi3, rows, "b", evalFraction=0.25, training=rising | {"maxSteps": best_step, "earlyStopping": None})
+    _, _, short = trained(
+        here, phi3, rows, "b", evalFraction=0.25, training=rising | {"maxSteps": best_step, "earlyStopping": None}
+    )
     assert same(kept, short, 1e-5)
 
 
@@ -95,7 +107,9 @@ def test_early_stopping_ends_the_training_and_keeps_the_best_adapter(phi3: Path,
      {"scheduler": "constant_with_warmup", "warmupRatio": 0.25}, {"weightDecay": 0.5}, {"maxGradNorm": 0.01}, {"groupByLength": True},
      {"labelSmoothing": 0.2}, {"adamBeta1": 0.5}, {"dtype": "bfloat16"}, {"dataSeed": 7}],
 )  # fmt: skip
-def test_every_training_option_changes_what_is_learned(training: dict[str, Any], phi3: Path, rows: Path, here: Here) -> None:
+def test_every_training_option_changes_what_is_learned(
+    training: dict[str, Any], phi3: Path, rows: Path, here: Here
+) -> None:
     _, _, plain = trained(here, phi3, rows, "plain")
     metrics, _, changed = trained(here, phi3, rows, "changed", training=training)
 
@@ -110,7 +124,9 @@ def test_gradient_checkpointing_changes_nothing_but_memory(phi3: Path, rows: Pat
     assert same(plain, saving, 1e-5)
 
 
-def test_training_that_diverges_ends_with_the_step_and_a_remedy(phi3: Path, rows: Path, here: Here, tmp_path: Path) -> None:
+def test_training_that_diverges_ends_with_the_step_and_a_remedy(
+    phi3: Path, rows: Path, here: Here, tmp_path: Path
+) -> None:
     from safetensors.numpy import load_file, save_file
 
     exploding = Path(shutil.copytree(phi3, tmp_path / "exploding"))
@@ -127,7 +143,9 @@ def test_training_that_diverges_ends_with_the_step_and_a_remedy(phi3: Path, rows
 
 
 def test_float16_is_refused_without_cuda(phi3: Path, rows: Path, here: Here) -> None:
-    with pytest.raises(InvalidManifest, match=r"training.dtype: float16 trains on CUDA only \(here: float32 or bfloat16\)"):
+    with pytest.raises(
+        InvalidManifest, match=r"training.dtype: float16 trains on CUDA only \(here: float32 or bfloat16\)"
+    ):
         trained(here, phi3, rows, "a", training={"dtype": "float16"})
 
 
@@ -146,13 +164,22 @@ def test_batches_can_always_have_one_length() -> None:
     assert collator(0, "right", 8)([{"input_ids": [5], "labels": [5]}])["input_ids"].shape == (1, 8)
 
 
-@pytest.mark.parametrize(("sequences", "length", "size"), [(4, 64, 4), (16, 256, 8), (6, 1024, 2), (16, 4096, 1), (7, 512, 1)])
+@pytest.mark.parametrize(
+    ("sequences", "length", "size"), [(4, 64, 4), (16, 256, 8), (6, 1024, 2), (16, 4096, 1), (7, 512, 1)]
+)
 def test_a_micro_batch_divides_the_step_and_keeps_to_the_devices_tokens(sequences: int, length: int, size: int) -> None:
     assert micro_batch(sequences, length, "cpu") == size
 
 
 @pytest.mark.parametrize(
-    ("losses", "threshold", "since"), [([3.0], 0.0, 0), ([3.0, 2.0], 0.0, 0), ([2.0, 3.0, 2.5], 0.0, 2), ([3.0, 2.95, 2.9], 0.2, 2), ([2.0, 2.0], 0.0, 1)]
+    ("losses", "threshold", "since"),
+    [
+        ([3.0], 0.0, 0),
+        ([3.0, 2.0], 0.0, 0),
+        ([2.0, 3.0, 2.5], 0.0, 2),
+        ([3.0, 2.95, 2.9], 0.2, 2),
+        ([2.0, 2.0], 0.0, 1),
+    ],
 )
 def test_evaluations_are_counted_from_the_best(losses: list[float], threshold: float, since: int) -> None:
     assert evaluations_since_best(losses, threshold) == since

@@ -42,7 +42,10 @@ def run(code: str, folder: Path) -> Any:
     )
     told = subprocess.run(
         [sys.executable, "-c", script, str(folder), code],
-        capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(BENCH)},
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(BENCH)},
     )
     return eval(told.stdout, {"Measured": measure.Measured})
 
@@ -87,7 +90,8 @@ both = [subprocess.Popen([sys.executable, '-c', {child!r}]) for _ in range(2)]
 
     def test_pages_that_a_forked_child_shares_count_once(self, tmp_path: Path) -> None:
         measured = run(
-            "import os, time\nb = b'x' * (200 << 20)\npid = os.fork()\ntime.sleep(0.6)\nif pid: os.waitpid(pid, 0)", tmp_path
+            "import os, time\nb = b'x' * (200 << 20)\npid = os.fork()\ntime.sleep(0.6)\nif pid: os.waitpid(pid, 0)",
+            tmp_path,
         )
 
         assert 200 <= measured.tree_mib <= 280
@@ -99,7 +103,9 @@ both = [subprocess.Popen([sys.executable, '-c', {child!r}]) for _ in range(2)]
 @pytest.mark.parametrize("size", ["tiny", "big"])
 class TestTheJob:
     def test_millwright_takes_all_of_olives_json_over(self, size: str, tmp_path: Path) -> None:
-        imported = olive.convert(inputs.olive_job(size, tmp_path, tmp_path / "work"), name=size, config_path=tmp_path / "job.json")
+        imported = olive.convert(
+            inputs.olive_job(size, tmp_path, tmp_path / "work"), name=size, config_path=tmp_path / "job.json"
+        )
 
         assert imported.unmapped == []
         assert imported.runnable
@@ -157,12 +163,16 @@ class TestTheTable:
 def test_nothing_of_the_environment_changes_by_importing_it() -> None:
     code = "import os; before = dict(os.environ); import inputs, measure, bench; print(dict(os.environ) == before)"
 
-    told = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(BENCH)}, capture_output=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(BENCH)}, capture_output=True, check=True
+    )
 
     assert told.stdout == b"True\n"
 
 
 def test_the_pins_are_versions_and_name_no_host() -> None:
-    lines = [line for name in ("requirements.txt", "constraints.txt") for line in (BENCH / name).read_text().splitlines()]
+    lines = [
+        line for name in ("requirements.txt", "constraints.txt") for line in (BENCH / name).read_text().splitlines()
+    ]
 
     assert [line for line in lines if line.count("==") != 1 or "/" in line] == []

@@ -35,7 +35,9 @@ def test_data_count_by_content_and_not_by_name() -> None:
     assert step_key(lora(), "m", {"trainData": "e" * 64}, CPU) != step_key(lora(), "m", DATA, CPU)
 
 
-@pytest.mark.parametrize("change", [{"r": 8}, {"dropout": 0.0}, {"training": {"seed": 1}}, {"training": {"maxSteps": 3}}])
+@pytest.mark.parametrize(
+    "change", [{"r": 8}, {"dropout": 0.0}, {"training": {"seed": 1}}, {"training": {"maxSteps": 3}}]
+)
 def test_any_option_changes_the_key(change: dict[str, Any]) -> None:
     assert step_key(lora(**change), "m", DATA, CPU) != step_key(lora(), "m", DATA, CPU)
 

@@ -47,13 +47,19 @@ class TestTheBlock:
     def test_reason_place_and_message_are_one_line_and_the_hint_the_next(self) -> None:
         error = InvalidManifest("unknown key", where="job.yaml:12: spec.passes[0].lora.ranck", hint="did you mean 'r'?")
 
-        assert told(error) == "InvalidManifest: job.yaml:12: spec.passes[0].lora.ranck: unknown key\n  hint: did you mean 'r'?\n"
+        assert (
+            told(error)
+            == "InvalidManifest: job.yaml:12: spec.passes[0].lora.ranck: unknown key\n  hint: did you mean 'r'?\n"
+        )
 
     def test_without_place_and_hint_it_is_shorter(self) -> None:
         assert told(UserError("no")) == "UserError: no\n"
 
     def test_several_problems_are_counted_and_indented(self) -> None:
-        assert told(InvalidManifest("a: x\nb: y", where="job.yaml")) == "InvalidManifest: job.yaml: 2 problems\n  a: x\n  b: y\n"
+        assert (
+            told(InvalidManifest("a: x\nb: y", where="job.yaml"))
+            == "InvalidManifest: job.yaml: 2 problems\n  a: x\n  b: y\n"
+        )
 
     def test_long_lines_are_not_broken_so_that_paths_can_be_copied(self) -> None:
         path = "/a/rather/long/path" * 10
@@ -106,7 +112,11 @@ class TestAnyException:
 
     @pytest.mark.parametrize(
         ("error", "message"),
-        [(ValueError("a\nb"), "ValueError: a"), (KeyError("x"), "KeyError: 'x'"), (RuntimeError(), "RuntimeError: no message")],
+        [
+            (ValueError("a\nb"), "ValueError: a"),
+            (KeyError("x"), "KeyError: 'x'"),
+            (RuntimeError(), "RuntimeError: no message"),
+        ],
     )
     def test_the_rest_is_a_bug_told_in_one_line(self, error: Exception, message: str) -> None:
         found = as_failure(error)
@@ -224,12 +234,16 @@ class TestPlaces:
             ("~/cache", Path("/home/ann/cache")),
         ],
     )
-    def test_a_cache_is_a_folder_or_a_bucket(self, text: str | None, place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_cache_is_a_folder_or_a_bucket(
+        self, text: str | None, place: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("HOME", "/home/ann")
 
         assert places.cache_place(text) == place
 
-    def test_a_relative_cache_starts_where_the_command_was_typed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_relative_cache_starts_where_the_command_was_typed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
 
         assert places.cache_place("cache") == tmp_path / "cache"

@@ -32,7 +32,12 @@ def test_help_teaches_the_verbs_with_an_example_of_each(ground: CliGround) -> No
     assert said.code == 0
     for verb in VERBS:
         assert re.search(rf"│ {verb} ", said.out)
-    for line in ("millwright validate job.yaml", "millwright plan job.yaml", "millwright run job.yaml", "millwright import olive.json"):
+    for line in (
+        "millwright validate job.yaml",
+        "millwright plan job.yaml",
+        "millwright run job.yaml",
+        "millwright import olive.json",
+    ):
         assert line in said.out
     assert "Exit codes: 0 done · 2 the input is wrong" in said.out
 
@@ -80,8 +85,14 @@ def test_the_installed_command_is_the_same_program(ground: CliGround) -> None:
     [
         (["run"], "millwright run: missing argument 'MANIFEST' (millwright run --help)"),
         (["rnu"], "millwright: no such command 'rnu'. Did you mean 'run'? (millwright --help)"),
-        (["run", "--jsn", "job.yaml"], "millwright run: no such option: --jsn (Possible options: --json, --set) (millwright run --help)"),
-        (["run", "job.yaml", "more.yaml"], "millwright run: got unexpected extra argument(s) (more.yaml) (millwright run --help)"),
+        (
+            ["run", "--jsn", "job.yaml"],
+            "millwright run: no such option: --jsn (Possible options: --json, --set) (millwright run --help)",
+        ),
+        (
+            ["run", "job.yaml", "more.yaml"],
+            "millwright run: got unexpected extra argument(s) (more.yaml) (millwright run --help)",
+        ),
         (["run", "job.yaml", "--set"], "millwright: option '--set' requires an argument (millwright --help)"),
     ],
 )
@@ -101,7 +112,9 @@ def test_a_usage_error_with_json_is_a_document_too(ground: CliGround) -> None:
 # What is loaded, and what the process tells libraries.
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["validate", "job.yaml"], ["plan", "job.yaml"], ["passes"], ["passes", "lora"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["validate", "job.yaml"], ["plan", "job.yaml"], ["passes"], ["passes", "lora"]]
+)
 def test_it_starts_without_anything_heavy(ground: CliGround, arguments: list[str]) -> None:
     imports = ImportLog(ground.folder / "log")
     watched = imports.environment
@@ -110,7 +123,11 @@ def test_it_starts_without_anything_heavy(ground: CliGround, arguments: list[str
     said = ground.run(*arguments, IMPORT_LOG=watched["IMPORT_LOG"], PYTHONPATH=path)
 
     assert said.code == 0
-    assert imports.packages & {"torch", "transformers", "peft", "onnxruntime", "boto3", "botocore", "datasets", "pyarrow", "numpy"} == set()
+    assert (
+        imports.packages
+        & {"torch", "transformers", "peft", "onnxruntime", "boto3", "botocore", "datasets", "pyarrow", "numpy"}
+        == set()
+    )
 
 
 def test_telemetry_is_off_before_anything_is_imported_and_cannot_be_switched_on(ground: CliGround) -> None:
@@ -121,14 +138,20 @@ def test_telemetry_is_off_before_anything_is_imported_and_cannot_be_switched_on(
     )
 
     said = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"ORT_DISABLE_TELEMETRY": "0"}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env=os.environ | {"ORT_DISABLE_TELEMETRY": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     assert said.stdout == "1 1 1\n[]\n"
 
 
 def test_warnings_of_libraries_stay_off_the_screen_but_for_debug(ground: CliGround) -> None:
-    ground.install("loud", "loud:Loud", 'import warnings\nwarnings.warn("mind the gap")\n' + PASS.format(name="loud", kind="Loud"))
+    ground.install(
+        "loud", "loud:Loud", 'import warnings\nwarnings.warn("mind the gap")\n' + PASS.format(name="loud", kind="Loud")
+    )
 
     quiet, loud = ground.run("passes"), ground.run("passes", "--debug")
 
@@ -208,7 +231,9 @@ SLOW_PASS = "import time, pathlib\npathlib.Path('importing').touch()\ntime.sleep
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("verb", ["run", "plan", "validate"])
-def test_a_signal_while_a_job_is_looked_at_ends_it_at_once(ground: CliGround, number: signal.Signals, code: int, verb: str) -> None:
+def test_a_signal_while_a_job_is_looked_at_ends_it_at_once(
+    ground: CliGround, number: signal.Signals, code: int, verb: str
+) -> None:
     os.mkfifo(ground.folder / "job.pipe")
     with (
         ground.started(verb, "job.pipe", "--json") as process,
@@ -218,7 +243,10 @@ def test_a_signal_while_a_job_is_looked_at_ends_it_at_once(ground: CliGround, nu
         out, err = process.communicate(timeout=60)
 
     assert process.returncode == code
-    assert err == f"Stopped: {number.name}: stopped before anything was made\n  hint: the same command goes on from what is done\n"
+    assert (
+        err
+        == f"Stopped: {number.name}: stopped before anything was made\n  hint: the same command goes on from what is done\n"
+    )
     assert json.loads(out)["exitCode"] == code
 
 
@@ -237,20 +265,26 @@ def test_a_signal_during_imports_ends_it_without_a_traceback(ground: CliGround) 
 
 
 def test_a_bug_is_one_line_with_the_place_of_its_traceback(ground: CliGround) -> None:
-    ground.install("odd", "odd:Odd", PASS.format(name="odd", kind="Odd") + "    def data_refs(self):\n        return 1 / 0\n")
+    ground.install(
+        "odd", "odd:Odd", PASS.format(name="odd", kind="Odd") + "    def data_refs(self):\n        return 1 / 0\n"
+    )
     ground.write_job(passes=[{"custom": {"pass": "odd"}}])
 
     said = ground.run("validate", "job.yaml")
 
     place = re.search(r"details: (\S+)", said.err)
     assert said.code == 1
-    assert said.err.startswith("InternalError: ZeroDivisionError: division by zero\n  hint: this is a bug of Millwright's or of a library\n")
+    assert said.err.startswith(
+        "InternalError: ZeroDivisionError: division by zero\n  hint: this is a bug of Millwright's or of a library\n"
+    )
     assert place is not None
     assert "ZeroDivisionError: division by zero" in Path(place[1]).read_text()
 
 
 def test_a_bug_with_debug_shows_the_traceback(ground: CliGround) -> None:
-    ground.install("odd", "odd:Odd", PASS.format(name="odd", kind="Odd") + "    def data_refs(self):\n        return 1 / 0\n")
+    ground.install(
+        "odd", "odd:Odd", PASS.format(name="odd", kind="Odd") + "    def data_refs(self):\n        return 1 / 0\n"
+    )
     ground.write_job(passes=[{"custom": {"pass": "odd"}}])
 
     said = ground.run("validate", "job.yaml", "--debug")
@@ -260,7 +294,9 @@ def test_a_bug_with_debug_shows_the_traceback(ground: CliGround) -> None:
 
 
 def test_a_bug_in_json_is_a_document_too(ground: CliGround) -> None:
-    ground.install("odd", "odd:Odd", PASS.format(name="odd", kind="Odd") + "    def data_refs(self):\n        return 1 / 0\n")
+    ground.install(
+        "odd", "odd:Odd", PASS.format(name="odd", kind="Odd") + "    def data_refs(self):\n        return 1 / 0\n"
+    )
     ground.write_job(passes=[{"custom": {"pass": "odd"}}])
 
     said = ground.run("validate", "job.yaml", "--json")

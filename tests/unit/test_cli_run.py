@@ -46,7 +46,10 @@ def test_a_run_says_where_the_model_is_what_it_took_and_how_to_try_it(ground: Cl
 def test_progress_goes_to_stderr_in_plain_lines(ground: CliGround) -> None:
     said = ground.run("run", "job.yaml")
 
-    assert said.err.split("\n")[:2] == [f"copy: 1 step; output {ground.folder}/out/", "step-0 (1/1): training 1/3, loss 1"]
+    assert said.err.split("\n")[:2] == [
+        f"copy: 1 step; output {ground.folder}/out/",
+        "step-0 (1/1): training 1/3, loss 1",
+    ]
     assert "step-0 (1/1): done in" in said.err
     assert "\x1b" not in said.err + said.out
 
@@ -129,7 +132,11 @@ def test_a_crash_keeps_it_beside_the_traceback(ground: CliGround) -> None:
     details = re.search(r"details: (\S+)", said.err)
     assert details is not None
     text = Path(details[1]).read_text()
-    assert text.index("noise from a child") < text.index("Traceback") < text.index("RuntimeError: tensors of different sizes")
+    assert (
+        text.index("noise from a child")
+        < text.index("Traceback")
+        < text.index("RuntimeError: tensors of different sizes")
+    )
 
 
 def test_without_room_for_temporary_files_it_runs_all_the_same(ground: CliGround) -> None:
@@ -150,7 +157,10 @@ def test_a_crash_of_a_pass_is_one_block_and_exit_1(ground: CliGround) -> None:
 
     head, details = said.err.rstrip("\n").split("\n")[-2:]
     assert (said.code, said.out) == (1, "")
-    assert head == "PassFailed: job.yaml:12: spec.passes[0].custom.options: obey failed: RuntimeError: tensors of different sizes"
+    assert (
+        head
+        == "PassFailed: job.yaml:12: spec.passes[0].custom.options: obey failed: RuntimeError: tensors of different sizes"
+    )
     assert details.startswith(f"  details: {ground.folder}/tmp/millwright-")
     assert "Traceback" not in said.err
 
@@ -195,7 +205,9 @@ def test_a_crash_in_native_code_is_shown_and_no_success(ground: CliGround) -> No
     assert "Fatal Python error: Aborted" in said.err
 
 
-@pytest.mark.parametrize(("end", "code", "reason"), [("crash", 1, "PassFailed"), ("input", 2, "InvalidModel"), ("again", 75, "Damaged")])
+@pytest.mark.parametrize(
+    ("end", "code", "reason"), [("crash", 1, "PassFailed"), ("input", 2, "InvalidModel"), ("again", 75, "Damaged")]
+)
 def test_json_reports_the_failure_with_the_steps_before_it(ground: CliGround, end: str, code: int, reason: str) -> None:
     ground.write_job({}, {"end": end, "say": "noise"})
 

@@ -112,7 +112,9 @@ class TestValidate:
         said = ground.run("validate", "olive.json")
 
         assert said.out == "olive.json is valid: 1 pass (genai), 0 data sets\n"
-        assert said.err.startswith("Not taken over from the Olive workflow; the model is the same without:\n  systems.aml.type = ")
+        assert said.err.startswith(
+            "Not taken over from the Olive workflow; the model is the same without:\n  systems.aml.type = "
+        )
         assert len(said.err.rstrip("\n").split("\n")) == 4
 
     def test_every_example_is_valid(self, ground: CliGround) -> None:
@@ -131,7 +133,11 @@ class TestPlan:
         assert re.search(rf"^output +{ground.folder}/out/$", said.out, re.MULTILINE)
         assert re.search(r"^1 +step-0 +obey +[0-9a-f]{12} +miss +\S+ kB +\S+ kB *$", said.out, re.MULTILINE)
         assert re.search(r"^2 +step-1 +obey +[0-9a-f]{12} +miss ", said.out, re.MULTILINE)
-        assert re.search(r"^2 of 2 steps would run: about \S+ kB of memory at the peak, \S+ kB written to this disk.$", said.out, re.MULTILINE)
+        assert re.search(
+            r"^2 of 2 steps would run: about \S+ kB of memory at the peak, \S+ kB written to this disk.$",
+            said.out,
+            re.MULTILINE,
+        )
 
     def test_it_makes_nothing(self, ground: CliGround) -> None:
         ground.run("plan", "job.yaml")
@@ -228,7 +234,12 @@ class TestPasses:
         document = json.loads(ground.run("passes", "genai", "--json").out)
 
         precision = document["options"][0]
-        assert (document["name"], document["reads"], document["writes"], document["builtIn"]) == ("genai", ["hf"], "onnx-genai", True)
+        assert (document["name"], document["reads"], document["writes"], document["builtIn"]) == (
+            "genai",
+            ["hf"],
+            "onnx-genai",
+            True,
+        )
         assert precision["path"] == "precision"
         assert precision["default"] == "int4"
         assert precision["takes"] == "one of int4, int8, fp16, bf16, fp32"
@@ -256,7 +267,10 @@ class TestPasses:
 
         assert said.code == 0
         assert "lora " in said.out
-        assert "UnknownPass: the pass 'broken' (broken:Broken) cannot be imported: No module named 'a_module_that_nobody_has'" in said.err
+        assert (
+            "UnknownPass: the pass 'broken' (broken:Broken) cannot be imported: No module named 'a_module_that_nobody_has'"
+            in said.err
+        )
 
     def test_the_page_in_docs_is_what_the_passes_say(self, ground: CliGround) -> None:
         said = ground.run("passes", "--markdown")
@@ -281,7 +295,10 @@ class TestImport:
 
         document = yaml.safe_load(said.out)
         assert said.code == 0
-        assert (document["kind"], document["spec"]["passes"]) == ("OptimizationJob", [{"name": "build", "genai": {"precision": "int4"}}])
+        assert (document["kind"], document["spec"]["passes"]) == (
+            "OptimizationJob",
+            [{"name": "build", "genai": {"precision": "int4"}}],
+        )
         assert [line.partition(" = ")[0] for line in said.err.rstrip("\n").split("\n")] == [
             "systems.aml.type", "systems.aml.config.aml_compute", "host",
         ]  # fmt: skip
@@ -310,12 +327,18 @@ class TestImport:
 
         said = ground.run("import", "olive.json", "-o", "job.yaml", "--quiet")
 
-        assert (said.code, said.err) == (2, "FileExists: job.yaml: it is there already, with other content\n  hint: --force replaces it\n")
+        assert (said.code, said.err) == (
+            2,
+            "FileExists: job.yaml: it is there already, with other content\n  hint: --force replaces it\n",
+        )
         assert (ground.folder / "job.yaml").read_text() == before
 
     @pytest.mark.parametrize(
         ("place", "message"),
-        [("no/such/job.yaml", "AccessDenied: no/such/job.yaml: there is no folder no/such\n"), ("model", "AccessDenied: model: it cannot be written: Is a directory\n")],
+        [
+            ("no/such/job.yaml", "AccessDenied: no/such/job.yaml: there is no folder no/such\n"),
+            ("model", "AccessDenied: model: it cannot be written: Is a directory\n"),
+        ],
     )
     def test_a_place_that_cannot_be_written_is_refused(self, ground: CliGround, place: str, message: str) -> None:
         said = ground.run("import", "olive.json", "-o", place, "--quiet")
@@ -330,7 +353,9 @@ class TestImport:
         assert document["notTakenOver"][0]["path"] == "systems.aml.type"
 
     def test_what_changes_the_model_is_marked(self, ground: CliGround) -> None:
-        (ground.folder / "olive.json").write_text(json.dumps(OLIVE | {"search_strategy": {"execution_order": "joint", "sampler": "tpe"}}))
+        (ground.folder / "olive.json").write_text(
+            json.dumps(OLIVE | {"search_strategy": {"execution_order": "joint", "sampler": "tpe"}})
+        )
 
         said = ground.run("import", "olive.json")
 

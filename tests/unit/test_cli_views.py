@@ -44,7 +44,10 @@ def make_plan(tmp_path: Path, hits: int = 0) -> Plan:
     facts = ModelFacts("m", {"model_type": "phi3"}, {}, 1000, 1000)
     model = FoundModel("d" * 64, facts, tmp_path, lambda: Artifact(tmp_path, HF, "d" * 64))
     keys = [letter * 64 for letter in "abc"]
-    steps = [StepPlan(step, key, i < hits, Estimate(5_000_000, 2_000_000)) for i, (step, key) in enumerate(zip(bind(job), keys, strict=True))]
+    steps = [
+        StepPlan(step, key, i < hits, Estimate(5_000_000, 2_000_000))
+        for i, (step, key) in enumerate(zip(bind(job), keys, strict=True))
+    ]
     return Plan(job, model, {}, steps, FileStore(tmp_path / "out"), None, keys[-1], None, Results({}, hits))
 
 
@@ -114,7 +117,9 @@ class TestLines:
             clock.now += 2.0
             watch.progress(at("finetune", "training", done=step, total=100))
 
-        assert [line.split()[-1] for line in said()[1:]] == [f"{n}/100" for n in (1, 11, 21, 31, 41, 51, 61, 71, 81, 91)]
+        assert [line.split()[-1] for line in said()[1:]] == [
+            f"{n}/100" for n in (1, 11, 21, 31, 41, 51, 61, 71, 81, 91)
+        ]
 
     def test_never_more_often_than_each_five_seconds(self, lines: Any, tmp_path: Path, clock: Clock) -> None:
         watch, said = lines
@@ -136,7 +141,9 @@ class TestLines:
 
         assert [line.split()[-1] for line in said()[1:]] == ["1/100000", "3/100000", "5/100000", "7/100000"]
 
-    def test_loss_and_time_left_are_told_and_the_last_loss_is_kept(self, lines: Any, tmp_path: Path, clock: Clock) -> None:
+    def test_loss_and_time_left_are_told_and_the_last_loss_is_kept(
+        self, lines: Any, tmp_path: Path, clock: Clock
+    ) -> None:
         watch, said = lines
         watch.planned(make_plan(tmp_path))
 
@@ -144,7 +151,10 @@ class TestLines:
         clock.now += 10
         watch.progress(at("finetune", "training", done=5, total=10, eta_seconds=61))
 
-        assert said()[1:] == ["finetune (1/3): training 1/10, loss 2.5", "finetune (1/3): training 5/10, loss 2.5, 1 min 01 s left"]
+        assert said()[1:] == [
+            "finetune (1/3): training 1/10, loss 2.5",
+            "finetune (1/3): training 5/10, loss 2.5, 1 min 01 s left",
+        ]
 
     def test_a_loss_is_not_carried_into_the_next_phase(self, lines: Any, tmp_path: Path) -> None:
         watch, said = lines
@@ -185,7 +195,9 @@ class TestNobody:
 
 class TestLiveView:
     def view(self, width: int = 80) -> tuple[LiveView, Callable[[], list[str]]]:
-        console = Console(file=io.StringIO(), width=width, height=40, force_terminal=True, color_system=None, legacy_windows=False)
+        console = Console(
+            file=io.StringIO(), width=width, height=40, force_terminal=True, color_system=None, legacy_windows=False
+        )
         clock = Clock()
         view = LiveView(console, clock)
         clock.now += 65
@@ -292,7 +304,9 @@ class TestSummary:
     def report(self, kind: str = ONNX_GENAI, uri: str = "/models/out/abc/", **fields: Any) -> RunReport:
         passes = [done("finetune", cache="Hit"), done("merge"), done("genai", seconds=0.5)]
         artifact = ArtifactReport(uri=uri, format=kind, digest="d" * 64, bytes=4_280_000, files=5)
-        return RunReport(outcome="Succeeded", reason="Succeeded", exit_code=0, artifact=artifact, passes=passes, seconds=83, **fields)
+        return RunReport(
+            outcome="Succeeded", reason="Succeeded", exit_code=0, artifact=artifact, passes=passes, seconds=83, **fields
+        )
 
     def test_it_says_where_how_large_how_long_and_what_was_cached(self, tmp_path: Path) -> None:
         text = summary(make_plan(tmp_path), self.report(peak_memory_bytes=920_000_000))
@@ -364,7 +378,9 @@ class TestWords:
     def test_durations(self, seconds: float, text: str) -> None:
         assert duration(seconds) == text
 
-    @pytest.mark.parametrize(("number", "word", "text"), [(1, "step", "1 step"), (0, "step", "0 steps"), (2, "pass", "2 passes")])
+    @pytest.mark.parametrize(
+        ("number", "word", "text"), [(1, "step", "1 step"), (0, "step", "0 steps"), (2, "pass", "2 passes")]
+    )
     def test_plurals(self, number: int, word: str, text: str) -> None:
         assert plural(number, word) == text
 

@@ -149,7 +149,10 @@ class TestLossOnAnswers:
         assert trained == "My sister 🎉<|im_end|>\nNobody.<|im_end|>\n"
 
     def test_a_template_without_a_prompt_counts_the_whole_turn(self, tmp_path: Path) -> None:
-        assert only(chats(tmp_path, TURNS), tokenizer(tmp_path, PLAIN), ANSWERS)[1] == "assistant: My sister 🎉\nassistant: Nobody.\n"
+        assert (
+            only(chats(tmp_path, TURNS), tokenizer(tmp_path, PLAIN), ANSWERS)[1]
+            == "assistant: My sister 🎉\nassistant: Nobody.\n"
+        )
 
     def test_a_template_that_marks_the_assistants_text_is_followed(self, tmp_path: Path) -> None:
         text, trained = only(chats(tmp_path, TURNS), tokenizer(tmp_path, MARKED), ANSWERS)
@@ -191,7 +194,10 @@ class TestLossOnAnswers:
         assert "lossOn to all" in str(caught.value.hint)
 
     def test_a_template_that_rewrites_earlier_turns_is_fine_when_all_counts(self, tmp_path: Path) -> None:
-        assert only(chats(tmp_path, TURNS[:2]), tokenizer(tmp_path, REWRITES), LINES)[0] == "user: …\nassistant: My sister 🎉\n"
+        assert (
+            only(chats(tmp_path, TURNS[:2]), tokenizer(tmp_path, REWRITES), LINES)[0]
+            == "user: …\nassistant: My sister 🎉\n"
+        )
 
     def test_a_conversation_without_the_assistant_is_refused_with_its_line(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidData, match="no assistant's turn") as caught:
@@ -220,14 +226,18 @@ class TestRefusals:
 
         assert caught.value.where == "rows.jsonl, line 1"
 
-    @pytest.mark.parametrize("template", ["{{ nothing.at.all }}", "{{ messages[0] + 1 }}", "{{ messages.x() }}", "{{ 1 / 0 }}"])
+    @pytest.mark.parametrize(
+        "template", ["{{ nothing.at.all }}", "{{ messages[0] + 1 }}", "{{ messages.x() }}", "{{ 1 / 0 }}"]
+    )
     def test_a_template_that_breaks_on_a_row_is_told_with_the_row(self, tmp_path: Path, template: str) -> None:
         with pytest.raises(InvalidData, match="chat template") as caught:
             packed(chats(tmp_path, TURNS), tokenizer(tmp_path, template), entry(chat={}))
 
         assert caught.value.where == "rows.jsonl, line 1"
 
-    @pytest.mark.parametrize("template", ["{{ ''.__class__.__mro__ }}", "{{ messages.append(1) }}", "{{ self.__init__.__globals__ }}"])
+    @pytest.mark.parametrize(
+        "template", ["{{ ''.__class__.__mro__ }}", "{{ messages.append(1) }}", "{{ self.__init__.__globals__ }}"]
+    )
     def test_a_template_stays_in_its_sandbox(self, tmp_path: Path, template: str) -> None:
         with pytest.raises(InvalidData, match="refuses"):
             packed(chats(tmp_path, TURNS), tokenizer(tmp_path, template), entry(chat={}))

@@ -53,15 +53,28 @@ class Place:
     hub: Hub
     base: Path
 
-    def look(self, *, do: str = "find", columns: list[str] | None = None, env: dict[str, str] | None = None, **source: Any) -> dict[str, Any]:
+    def look(
+        self, *, do: str = "find", columns: list[str] | None = None, env: dict[str, str] | None = None, **source: Any
+    ) -> dict[str, Any]:
         return self.look_at_all([source], do=do, columns=columns, env=env)[0]
 
     def look_at_all(
-        self, sources: list[dict[str, Any]], *, do: str = "find", columns: list[str] | None = None, env: dict[str, str] | None = None
+        self,
+        sources: list[dict[str, Any]],
+        *,
+        do: str = "find",
+        columns: list[str] | None = None,
+        env: dict[str, str] | None = None,
     ) -> list[dict[str, Any]]:
         text = {"strategy": "line-by-line", "columns": columns or ["text"]}
         data = [{"name": "train", "source": {"huggingFace": source}, "text": text} for source in sources]
-        settings = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.base / "hf"), "OMP_NUM_THREADS": "1", **(env or {})}
+        settings = {
+            "HF_HUB_OFFLINE": "0",
+            "HF_ENDPOINT": self.hub.url,
+            "HF_HOME": str(self.base / "hf"),
+            "OMP_NUM_THREADS": "1",
+            **(env or {}),
+        }
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT, str(self.base), json.dumps(data), do],
             env={**os.environ, **settings}, capture_output=True, text=True, check=False, timeout=120,
@@ -111,8 +124,12 @@ def texts(rows: list[dict[str, Any]]) -> list[str]:
 
 
 class TestReading:
-    @pytest.mark.parametrize(("repo", "rows"), [("team/plain", ROWS + OTHERS), ("team/parquet", ROWS), ("team/csv", ROWS)])
-    def test_a_split_is_all_rows_of_its_files_in_order(self, place: Place, repo: str, rows: list[dict[str, Any]]) -> None:
+    @pytest.mark.parametrize(
+        ("repo", "rows"), [("team/plain", ROWS + OTHERS), ("team/parquet", ROWS), ("team/csv", ROWS)]
+    )
+    def test_a_split_is_all_rows_of_its_files_in_order(
+        self, place: Place, repo: str, rows: list[dict[str, Any]]
+    ) -> None:
         told = place.look(do="pack", repo=repo)
 
         assert told["texts"] == texts(rows)
@@ -120,7 +137,9 @@ class TestReading:
         assert not told["torch"]
 
     def test_another_split_and_a_subset_are_other_files(self, place: Place) -> None:
-        told = place.look_at_all([{"repo": "team/plain", "split": "test"}, {"repo": "team/subsets", "subset": "small"}], do="pack")
+        told = place.look_at_all(
+            [{"repo": "team/plain", "split": "test"}, {"repo": "team/subsets", "subset": "small"}], do="pack"
+        )
 
         assert [one["texts"] for one in told] == [texts(OTHERS)] * 2
 
@@ -144,12 +163,20 @@ class TestReading:
 
 class TestIdentity:
     def test_the_digest_names_the_commit_however_it_was_written(self, place: Place) -> None:
-        told = place.look_at_all([{"repo": "team/plain", **more} for more in ({}, {"revision": "main"}, {"revision": COMMIT})])
+        told = place.look_at_all(
+            [{"repo": "team/plain", **more} for more in ({}, {"revision": "main"}, {"revision": COMMIT})]
+        )
 
         assert len({one["digest"] for one in told}) == 1
 
     def test_another_split_has_another_digest(self, place: Place) -> None:
-        told = place.look_at_all([{"repo": "team/plain"}, {"repo": "team/plain", "split": "test"}, {"repo": "team/plain", "split": "train[:3]"}])
+        told = place.look_at_all(
+            [
+                {"repo": "team/plain"},
+                {"repo": "team/plain", "split": "test"},
+                {"repo": "team/plain", "split": "train[:3]"},
+            ]
+        )
 
         assert len({one["digest"] for one in told}) == 3
 

@@ -124,7 +124,9 @@ class TestReordering:
 
         shuffle_index(folder, seed)
 
-        assert [s["input_ids"] for s in sequences_of(folder)] == [rows[number].ids for number in permutation(len(rows), seed)]
+        assert [s["input_ids"] for s in sequences_of(folder)] == [
+            rows[number].ids for number in permutation(len(rows), seed)
+        ]
         assert (folder / "tokens").read_bytes() == before
 
     def test_nothing_is_left_beside_the_files(self, tmp_path: Path) -> None:
@@ -187,7 +189,9 @@ class TestReadersAgreeWithPython:
     @pytest.mark.parametrize("end", ["\n", "\r\n"])
     def test_csv_of_any_content(self, seed: int, end: str) -> None:
         choice = random.Random(seed)
-        rows = [{name: "".join(choice.choices('ab ",\nü🎉;', k=choice.randint(1, 9))) for name in "xyz"} for _ in range(12)]
+        rows = [
+            {name: "".join(choice.choices('ab ",\nü🎉;', k=choice.randint(1, 9))) for name in "xyz"} for _ in range(12)
+        ]
         text = io.StringIO()
         writer = csv.DictWriter(text, ["x", "y", "z"], lineterminator=end)
         writer.writeheader()

@@ -75,8 +75,19 @@ class TestJoin:
         assert (sequences.rows, sequences.tokens, sequences.counts.longest) == (150, total, 50)
 
     @pytest.mark.parametrize("stride", [1, 13, 49, 50])
-    def test_windows_overlap_by_what_the_stride_leaves(self, base: Path, tokenizer: Path, words: Words, stride: int) -> None:
-        sequences = packed(base, tokenizer, entry(**TEXT, maxLength=50, stride=stride, ), "strided")
+    def test_windows_overlap_by_what_the_stride_leaves(
+        self, base: Path, tokenizer: Path, words: Words, stride: int
+    ) -> None:
+        sequences = packed(
+            base,
+            tokenizer,
+            entry(
+                **TEXT,
+                maxLength=50,
+                stride=stride,
+            ),
+            "strided",
+        )
 
         whole = stream(words, TEXTS, [END])
         starts = [0, *range(stride, len(whole) - 50 + stride, stride)]
@@ -104,7 +115,9 @@ class TestJoin:
 
         assert sequences[0]["input_ids"].count(END) == 1
 
-    def test_a_joiner_of_ones_own_stands_also_after_an_end_of_text_token(self, base: Path, tokenizer: Path, words: Words) -> None:
+    def test_a_joiner_of_ones_own_stands_also_after_an_end_of_text_token(
+        self, base: Path, tokenizer: Path, words: Words
+    ) -> None:
         write(base / "rows.jsonl", json_lines([{"text": "a<|endoftext|>"}, {"text": "b"}]))
 
         sequences = packed(base, tokenizer, entry(maxLength=100, joiner="\n"))
@@ -124,7 +137,9 @@ class TestJoin:
 class TestLineByLine:
     LINES: ClassVar[dict[str, Any]] = {**TEXT, "strategy": "line-by-line", "maxLength": 64}
 
-    def test_each_row_is_a_sequence_that_ends_in_the_end_of_text_token(self, base: Path, tokenizer: Path, words: Words) -> None:
+    def test_each_row_is_a_sequence_that_ends_in_the_end_of_text_token(
+        self, base: Path, tokenizer: Path, words: Words
+    ) -> None:
         sequences = packed(base, tokenizer, entry(**self.LINES))
 
         assert [s["input_ids"] for s in sequences] == [[*words.ids(text), END] for text in TEXTS]
@@ -178,7 +193,9 @@ class TestAnswer:
         """' wept' is one token: where the template ends in a space, the model has to write both together."""
         write(base / "rows.jsonl", json_lines([{"q": "My sister", "a": "wept over the letter"}]))
 
-        sequences = packed(base, tokenizer, entry(columns=["q", "a"], strategy="line-by-line", answer="a", lossOn="answer"))
+        sequences = packed(
+            base, tokenizer, entry(columns=["q", "a"], strategy="line-by-line", answer="a", lossOn="answer")
+        )
 
         assert words.trained(sequences[0]) == " wept over the letter<|endoftext|>"
 
@@ -196,17 +213,23 @@ class TestAnswer:
     def test_an_empty_answer_trains_the_end_of_text(self, base: Path, tokenizer: Path, words: Words) -> None:
         write(base / "rows.jsonl", json_lines([{"q": "why", "a": ""}]))
 
-        sequences = packed(base, tokenizer, entry(columns=["q", "a"], strategy="line-by-line", answer="a", lossOn="answer"))
+        sequences = packed(
+            base, tokenizer, entry(columns=["q", "a"], strategy="line-by-line", answer="a", lossOn="answer")
+        )
 
         assert words.trained(sequences[0]) == "<|endoftext|>"
 
-    def test_joined_answers_count_with_the_end_of_text_that_follows_them(self, base: Path, tokenizer: Path, words: Words) -> None:
+    def test_joined_answers_count_with_the_end_of_text_that_follows_them(
+        self, base: Path, tokenizer: Path, words: Words
+    ) -> None:
         sequences = packed(base, tokenizer, entry(**TEXT, maxLength=100_000, answer="tone", lossOn="answer"))
 
         assert words.trained(sequences[0]) == "<|endoftext|>".join(row["tone"] for row in ROWS)
 
     def test_a_joiner_of_ones_own_does_not_count(self, base: Path, tokenizer: Path, words: Words) -> None:
-        sequences = packed(base, tokenizer, entry(**TEXT, maxLength=100_000, answer="tone", lossOn="answer", joiner="\n~\n"))
+        sequences = packed(
+            base, tokenizer, entry(**TEXT, maxLength=100_000, answer="tone", lossOn="answer", joiner="\n~\n")
+        )
 
         assert words.trained(sequences[0]) == "".join(row["tone"] for row in ROWS)
 
@@ -242,7 +265,9 @@ class TestShuffling:
         assert sequences[0]["input_ids"] == stream(words, order, [END])
 
     @pytest.mark.parametrize("seed", range(12))
-    def test_the_row_that_comes_last_loses_its_joiner(self, base: Path, tokenizer: Path, words: Words, seed: int) -> None:
+    def test_the_row_that_comes_last_loses_its_joiner(
+        self, base: Path, tokenizer: Path, words: Words, seed: int
+    ) -> None:
         write(base / "rows.jsonl", json_lines([{"text": "a"}, {"text": "b<|endoftext|>"}, {"text": "c"}]))
 
         sequences = packed(base, tokenizer, entry(maxLength=100, shuffleSeed=seed))
@@ -253,7 +278,9 @@ class TestShuffling:
 
     def test_the_same_seed_gives_the_same_order_and_another_one_another(self, base: Path, tokenizer: Path) -> None:
         def first(seed: int, folder: str) -> list[int]:
-            return packed(base, tokenizer, entry(**TEXT, strategy="line-by-line", shuffleSeed=seed), folder)[0]["input_ids"]
+            return packed(base, tokenizer, entry(**TEXT, strategy="line-by-line", shuffleSeed=seed), folder)[0][
+                "input_ids"
+            ]
 
         assert first(1, "a") == first(1, "b")
         assert first(1, "a") != first(2, "c")
@@ -285,7 +312,10 @@ class TestEveryFormat:
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), base / name)
         else:
             csv = "phrase,tone\n" + "".join(f"{row['phrase']},{row['tone']}\n" for row in ROWS)
-            write(base / name, {"rows.json": json.dumps(ROWS).encode(), "rows.csv": csv.encode()}.get(name, json_lines(ROWS)))
+            write(
+                base / name,
+                {"rows.json": json.dumps(ROWS).encode(), "rows.csv": csv.encode()}.get(name, json_lines(ROWS)),
+            )
 
         expected = packed(base, tokenizer, entry(**TEXT, maxLength=64), "lines")
         assert list(packed(base, tokenizer, entry(name, **TEXT, maxLength=64), "other")) == list(expected)
@@ -327,7 +357,9 @@ class TestAgain:
     def test_another_tokenizer_packs_anew(self, base: Path, tokenizer: Path, tmp_path: Path) -> None:
         packed(base, tokenizer, entry(**TEXT, strategy="line-by-line"))
 
-        sequences = packed(base, make_tokenizer(tmp_path / "smaller", vocab=280), entry(**TEXT, strategy="line-by-line"))
+        sequences = packed(
+            base, make_tokenizer(tmp_path / "smaller", vocab=280), entry(**TEXT, strategy="line-by-line")
+        )
 
         assert sequences.tokens > packed(base, tokenizer, entry(**TEXT, strategy="line-by-line"), "again").tokens
 
@@ -405,7 +437,9 @@ class TestBadInput:
         assert caught.value.exit_code == 2
         assert not (base / "packed").exists()
 
-    def test_other_faults_of_the_disk_are_not_hidden(self, base: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_other_faults_of_the_disk_are_not_hidden(
+        self, base: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def broken(*_: object) -> None:
             raise OSError(errno.EIO, "Input/output error")
 
@@ -422,7 +456,9 @@ class TestTokenizers:
         return folder
 
     @pytest.mark.parametrize("options", [{}, {"strategy": "line-by-line"}])
-    def test_one_without_an_end_of_text_token_is_refused(self, base: Path, tmp_path: Path, options: dict[str, str]) -> None:
+    def test_one_without_an_end_of_text_token_is_refused(
+        self, base: Path, tmp_path: Path, options: dict[str, str]
+    ) -> None:
         folder = self.write_config(tmp_path / "t")
 
         with pytest.raises(InvalidModel, match="names no end-of-text token") as caught:
@@ -473,7 +509,9 @@ class TestTokenizers:
         assert (first["input_ids"][0], first["input_ids"][-2:].count(END)) == (0, 1)
         assert Words(folder).trained(first) == "sad<|endoftext|>"
 
-    def test_truncation_and_padding_that_were_saved_with_it_are_switched_off(self, base: Path, tmp_path: Path, words: Words) -> None:
+    def test_truncation_and_padding_that_were_saved_with_it_are_switched_off(
+        self, base: Path, tmp_path: Path, words: Words
+    ) -> None:
         from tokenizers import Tokenizer
 
         folder = make_tokenizer(tmp_path / "t")
@@ -525,7 +563,9 @@ class TestSequences:
         assert sequences.format.max_length == 1024
         assert sequences.path == base / "packed"
 
-    @pytest.mark.parametrize(("options", "held"), [({"eval_fraction": 0.3}, 45), ({"eval_size": 20}, 20), ({"eval_fraction": 0.001}, 1)])
+    @pytest.mark.parametrize(
+        ("options", "held"), [({"eval_fraction": 0.3}, 45), ({"eval_size": 20}, 20), ({"eval_fraction": 0.001}, 1)]
+    )
     def test_a_split_shares_nothing_and_loses_nothing(self, sequences: Any, options: dict[str, Any], held: int) -> None:
         train, evaluation = split(sequences, **options, seed=3)
 

@@ -14,7 +14,11 @@ from millwright_api.errors import AccessDenied, DataNotFound, InvalidData
 from millwright_runner.data import find_data, json_rows
 from millwright_runner.data.rows import FORMATS, RowReader, format_of, look
 
-ROWS = [{"phrase": "I wept,\nthen \"slept\"", "tone": "sad"}, {"phrase": "Hä? 🎉 {x}", "tone": "joy"}, {"phrase": "", "tone": "fear"}]
+ROWS = [
+    {"phrase": 'I wept,\nthen "slept"', "tone": "sad"},
+    {"phrase": "Hä? 🎉 {x}", "tone": "joy"},
+    {"phrase": "", "tone": "fear"},
+]
 CSV = 'phrase,tone\r\n"I wept,\nthen ""slept""",sad\r\nHä? 🎉 {x},joy\r\n"",fear\r\n'
 
 
@@ -66,7 +70,9 @@ class TestFormats:
         assert read(jsonl) == [(2, {"a": 1}), (4, {"a": 2})]
         assert read(csv) == [(3, {"a": "1"}), (5, {"a": "2"})]
 
-    @pytest.mark.parametrize(("name", "content"), [("a.jsonl", '{"a": "x"}\n'), ("a.json", '[{"a": "x"}]'), ("a.csv", "a\nx\n")])
+    @pytest.mark.parametrize(
+        ("name", "content"), [("a.jsonl", '{"a": "x"}\n'), ("a.json", '[{"a": "x"}]'), ("a.csv", "a\nx\n")]
+    )
     def test_a_byte_order_mark_is_no_part_of_the_text(self, tmp_path: Path, name: str, content: str) -> None:
         path = write(tmp_path / name, b"\xef\xbb\xbf" + content.encode())
 
@@ -106,7 +112,9 @@ class TestStreaming:
         assert [row for _, row in found] == rows
 
     def test_lines_are_counted_across_windows(self, tmp_path: Path) -> None:
-        found = read(write(tmp_path / "a.json", "\n\n[\n" + ",\n\n".join(f'{{"a":\n {n}}}' for n in range(5)) + "\n]\n"))
+        found = read(
+            write(tmp_path / "a.json", "\n\n[\n" + ",\n\n".join(f'{{"a":\n {n}}}' for n in range(5)) + "\n]\n")
+        )
 
         assert found == [(4 + 3 * n, {"a": n}) for n in range(5)]
 
@@ -121,14 +129,18 @@ class TestStreaming:
         assert error.where == "a.json, line 3"
         assert "not UTF-8: byte 0xff" in str(error)
 
-    def test_a_row_that_never_ends_is_given_up_and_not_loaded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_row_that_never_ends_is_given_up_and_not_loaded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(json_rows, "LARGEST_ROW", 1000)
 
         error = refused(tmp_path / "a.json", '[{"a": "' + "x" * 100_000)
 
         assert "Unterminated string" in str(error)
 
-    def test_a_line_that_never_ends_is_given_up_and_not_loaded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_line_that_never_ends_is_given_up_and_not_loaded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(json_rows, "LARGEST_ROW", 1 << 20)
 
         error = refused(tmp_path / "a.jsonl", b'{"a": "' + b"x" * (2 << 20) + b'"}')
@@ -147,7 +159,14 @@ class TestBadLines:
 
     @pytest.mark.parametrize(
         ("content", "kind"),
-        [("[1]", "a list"), ('"x"', "a text"), ("7", "a number"), ("-1", "a number"), ("true", "true or false"), ("null", "null")],
+        [
+            ("[1]", "a list"),
+            ('"x"', "a text"),
+            ("7", "a number"),
+            ("-1", "a number"),
+            ("true", "true or false"),
+            ("null", "null"),
+        ],
     )
     def test_a_line_that_is_no_object_says_what_it_is(self, tmp_path: Path, content: str, kind: str) -> None:
         error = refused(tmp_path / "a.jsonl", f'{{"a": 1}}\n{content}\n')
@@ -216,7 +235,9 @@ class TestBadLines:
         assert "malformed CSV" in error.message
 
     @pytest.mark.parametrize(("line", "found"), [("1", "1 field,"), ("1,2,3", "3 fields,")])
-    def test_a_csv_row_of_another_length_than_the_header_is_refused(self, tmp_path: Path, line: str, found: str) -> None:
+    def test_a_csv_row_of_another_length_than_the_header_is_refused(
+        self, tmp_path: Path, line: str, found: str
+    ) -> None:
         error = refused(tmp_path / "a.csv", f"a,b\n1,2\n{line}\n")
 
         assert error.where == "a.csv, line 3"
@@ -311,7 +332,9 @@ class TestFinding:
         assert caught.value.where == name
 
     def test_a_parquet_file_without_rows_is_refused(self, tmp_path: Path) -> None:
-        pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array([], pyarrow.string())}), tmp_path / "a.parquet")
+        pyarrow.parquet.write_table(
+            pyarrow.table({"text": pyarrow.array([], pyarrow.string())}), tmp_path / "a.parquet"
+        )
 
         with pytest.raises(InvalidData, match="there are no rows"):
             find_data(entry("a.parquet"), tmp_path, tmp_path / "home")

@@ -43,7 +43,10 @@ def test_a_file_and_an_object_of_the_same_content_have_the_same_digest(bucket: S
     (tmp_path / "other.jsonl").write_bytes(json_lines(ROWS))
     local = Data.model_validate({"name": "x", "source": {"path": "other.jsonl"}, "text": {"strategy": "line-by-line"}})
 
-    assert find(f"{bucket.uri}team/train.jsonl", tmp_path / "home").digest == find_data(local, tmp_path, tmp_path / "home").digest
+    assert (
+        find(f"{bucket.uri}team/train.jsonl", tmp_path / "home").digest
+        == find_data(local, tmp_path, tmp_path / "home").digest
+    )
 
 
 def test_the_same_content_is_fetched_once(bucket: S3Bucket, tmp_path: Path) -> None:

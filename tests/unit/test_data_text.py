@@ -111,7 +111,9 @@ class TestTemplateChecks:
 
 class TestAnswer:
     def test_it_counts_from_where_the_template_puts_it_to_the_end(self) -> None:
-        text, spans = render(ROW, columns=["phrase", "tone"], template="{phrase}: {tone}.", answer="tone", lossOn="answer")
+        text, spans = render(
+            ROW, columns=["phrase", "tone"], template="{phrase}: {tone}.", answer="tone", lossOn="answer"
+        )
 
         assert text == "I wept: sad."
         assert spans == [(8, 12)]
@@ -129,7 +131,9 @@ class TestAnswer:
     def test_an_empty_answer_is_a_span_of_nothing(self) -> None:
         row = {"phrase": "x", "tone": ""}
 
-        assert render(row, columns=["phrase", "tone"], template="{phrase}:{tone}", answer="tone", lossOn="answer")[1] == [(2, 2)]
+        assert render(row, columns=["phrase", "tone"], template="{phrase}:{tone}", answer="tone", lossOn="answer")[
+            1
+        ] == [(2, 2)]
 
 
 class TestSlices:
@@ -148,7 +152,8 @@ class TestSlices:
         assert part.rows(40) == rows
 
     @pytest.mark.parametrize(
-        ("text", "needs"), [("a", False), ("a[3:9]", False), ("a[:5]", False), ("a[5%:]", True), ("a[-5:]", True), ("a[:-1]", True)]
+        ("text", "needs"),
+        [("a", False), ("a[3:9]", False), ("a[:5]", False), ("a[5%:]", True), ("a[-5:]", True), ("a[:-1]", True)],
     )
     def test_only_percentages_and_ends_need_the_number_of_rows(self, text: str, needs: bool) -> None:
         assert parse_split(text, "x")[1].needs_total is needs
@@ -157,7 +162,9 @@ class TestSlices:
         assert parse_split("a[3:9]", "x")[1].rows(None) == (3, 9)
         assert Slice().rows(None) == (0, None)
 
-    @pytest.mark.parametrize("text", ["train[", "train[5]", "train[a:b]", "train[:10%", "train+test", "", "tr ain", "train[1:2:3]"])
+    @pytest.mark.parametrize(
+        "text", ["train[", "train[5]", "train[a:b]", "train[:10%", "train+test", "", "tr ain", "train[1:2:3]"]
+    )
     def test_what_is_no_split_is_refused(self, text: str) -> None:
         with pytest.raises(InvalidManifest, match="no split") as caught:
             parse_split(text, "spec.data[0].source.huggingFace.split")

@@ -46,7 +46,10 @@ def llama_3() -> Tokenizer:
         pre_tokenizers.Split(pattern=r"\s+|\w+|[^\s\w]+", behavior="isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ])  # fmt: skip
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    _trained(tokenizer, trainers.BpeTrainer(vocab_size=500, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False))
+    _trained(
+        tokenizer,
+        trainers.BpeTrainer(vocab_size=500, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False),
+    )
     tokenizer.post_processor = processors.Sequence([
         processors.ByteLevel(trim_offsets=True),
         processors.TemplateProcessing(single=f"<s> $A {END}", special_tokens=[("<s>", 1), (END, 2)]),
@@ -59,7 +62,10 @@ def t5() -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    return _trained(tokenizer, trainers.UnigramTrainer(vocab_size=300, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False))
+    return _trained(
+        tokenizer,
+        trainers.UnigramTrainer(vocab_size=300, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False),
+    )
 
 
 def bert() -> Tokenizer:
@@ -94,12 +100,20 @@ def texts(count: int) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("make", MAKES, ids=lambda make: make.__name__)
-def test_every_character_of_the_answer_counts_and_no_token_before_it(tmp_path: Path, make: Callable[[], Tokenizer]) -> None:
+def test_every_character_of_the_answer_counts_and_no_token_before_it(
+    tmp_path: Path, make: Callable[[], Tokenizer]
+) -> None:
     """Said by offsets of the reference: a token counts exactly when it stands for some character of the answer."""
     folder, tokenizer = folder_of(tmp_path, make)
     pairs = texts(200)
     write(tmp_path / "rows.jsonl", json_lines([{"q": q, "a": a} for q, a in pairs]))
-    text = {"columns": ["q", "a"], "template": "Q: {q}\nA: {a}", "strategy": "line-by-line", "answer": "a", "lossOn": "answer"}
+    text = {
+        "columns": ["q", "a"],
+        "template": "Q: {q}\nA: {a}",
+        "strategy": "line-by-line",
+        "answer": "a",
+        "lossOn": "answer",
+    }
 
     sequences = packed(tmp_path, folder, entry(**text))
 
@@ -109,7 +123,9 @@ def test_every_character_of_the_answer_counts_and_no_token_before_it(tmp_path: P
         whole = f"Q: {question}\nA: {answer}"
         encoding = tokenizer.encode(whole)
         start = len(whole) - len(answer)
-        expected = [token if reach > start else -100 for token, (_, reach) in zip(encoding.ids, encoding.offsets, strict=True)]
+        expected = [
+            token if reach > start else -100 for token, (_, reach) in zip(encoding.ids, encoding.offsets, strict=True)
+        ]
         if encoding.ids[-1] == end:
             expected[-1] = end
         else:
@@ -118,11 +134,20 @@ def test_every_character_of_the_answer_counts_and_no_token_before_it(tmp_path: P
 
 
 @pytest.mark.parametrize("make", MAKES, ids=lambda make: make.__name__)
-def test_every_token_within_the_assistants_turns_counts_and_no_other(tmp_path: Path, make: Callable[[], Tokenizer]) -> None:
+def test_every_token_within_the_assistants_turns_counts_and_no_other(
+    tmp_path: Path, make: Callable[[], Tokenizer]
+) -> None:
     folder, tokenizer = folder_of(tmp_path, make)
     (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.role }}: {{ m.content }} |{% endfor %}")
     pairs = texts(100)
-    turns = [[{"role": role, "content": text} for _ in range(2) for role, text in zip(("user", "assistant"), pair, strict=True)] for pair in pairs]
+    turns = [
+        [
+            {"role": role, "content": text}
+            for _ in range(2)
+            for role, text in zip(("user", "assistant"), pair, strict=True)
+        ]
+        for pair in pairs
+    ]
     write(tmp_path / "rows.jsonl", json_lines([{"messages": messages} for messages in turns]))
 
     sequences = packed(tmp_path, folder, entry(chat={"strategy": "line-by-line", "lossOn": "answer"}))
@@ -153,12 +178,16 @@ def test_texts_are_what_the_tokenizer_makes_of_them(tmp_path: Path, make: Callab
 
 
 @pytest.mark.parametrize("make", [llama_2, llama_2_as_saved_now], ids=lambda make: make.__name__)
-def test_a_joiner_gets_no_space_that_belongs_to_the_start_of_a_text(tmp_path: Path, make: Callable[[], Tokenizer]) -> None:
+def test_a_joiner_gets_no_space_that_belongs_to_the_start_of_a_text(
+    tmp_path: Path, make: Callable[[], Tokenizer]
+) -> None:
     folder, tokenizer = folder_of(tmp_path, make)
     write(tmp_path / "rows.jsonl", json_lines([{"text": "letter"}, {"text": "storm"}]))
 
     sequence = packed(tmp_path, folder, entry(joiner="the"))[0]
 
-    joined = tokenizer.encode("athe", add_special_tokens=False).ids[len(tokenizer.encode("a", add_special_tokens=False).ids) :]
+    joined = tokenizer.encode("athe", add_special_tokens=False).ids[
+        len(tokenizer.encode("a", add_special_tokens=False).ids) :
+    ]
     assert sequence["input_ids"] == [*tokenizer.encode("letter").ids, *joined, *tokenizer.encode("storm").ids]
     assert "▁" not in "".join(tokenizer.id_to_token(token) for token in joined)

@@ -30,7 +30,8 @@ def made(make_data: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dic
     folder = tmp_path_factory.mktemp("emotion")
     make_data.make(folder)
     return {
-        name: [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()] for name in ("train", "holdout")
+        name: [json.loads(line) for line in (folder / f"{name}.jsonl").read_text().splitlines()]
+        for name in ("train", "holdout")
     }
 
 
@@ -53,15 +54,23 @@ def test_no_cue_is_both_trained_on_and_held_out(make_data: ModuleType) -> None:
         assert len(trained) + len(held) == len(make_data.VERBS[tone]) * len(make_data.OBJECTS[tone])
 
 
-def test_no_held_out_phrase_has_a_cue_that_is_trained_on(make_data: ModuleType, made: dict[str, list[dict[str, str]]]) -> None:
+def test_no_held_out_phrase_has_a_cue_that_is_trained_on(
+    make_data: ModuleType, made: dict[str, list[dict[str, str]]]
+) -> None:
     trained = {(cue.verb, cue.object) for tone in make_data.TONES for cue in make_data.cues(tone)[0]}
 
-    leaked = [row["phrase"] for row in made["holdout"] if any(verb in row["phrase"] and what in row["phrase"] for verb, what in trained)]
+    leaked = [
+        row["phrase"]
+        for row in made["holdout"]
+        if any(verb in row["phrase"] and what in row["phrase"] for verb, what in trained)
+    ]
 
     assert leaked == []
 
 
-def test_some_held_out_objects_are_never_seen_with_a_label(make_data: ModuleType, made: dict[str, list[dict[str, str]]]) -> None:
+def test_some_held_out_objects_are_never_seen_with_a_label(
+    make_data: ModuleType, made: dict[str, list[dict[str, str]]]
+) -> None:
     objects = [what for tone in make_data.TONES for what in make_data.OBJECTS[tone]]
     never = [what for what in objects if not any(what in row["phrase"] for row in made["train"])]
 

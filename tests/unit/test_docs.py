@@ -61,7 +61,11 @@ class TestEveryPage:
     def test_its_exception_names_exist(self, page: Path) -> None:
         tree = {name for name in vars(errors) if re.match(r"[A-Z]\w+$", name)}
         named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)[`:]", page.read_text()))
-        suspects = {name for name in named if re.search(r"(Mismatch|Manifest|Exists|Unreachable|Unavailable|Denied|NotFound|Left)$", name)}
+        suspects = {
+            name
+            for name in named
+            if re.search(r"(Mismatch|Manifest|Exists|Unreachable|Unavailable|Denied|NotFound|Left)$", name)
+        }
 
         assert suspects <= tree
 
@@ -134,13 +138,18 @@ class TestExamples:
     def test_the_command_line_finds_each_manifest_valid(self, manifest: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "millwright_runner", "validate", str(manifest)],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
         assert (done.returncode, done.stderr) == (0, "")
 
     def test_the_real_phi3_is_pinned_and_aims_at_a_gpu(self) -> None:
-        job = OptimizationJob.model_validate(yaml.safe_load((ROOT / "examples" / "emotion" / "job-phi3.yaml").read_text()))
+        job = OptimizationJob.model_validate(
+            yaml.safe_load((ROOT / "examples" / "emotion" / "job-phi3.yaml").read_text())
+        )
 
         assert job.spec.model.hugging_face is not None
         assert re.fullmatch(r"[0-9a-f]{40}", job.spec.model.hugging_face.revision or "")

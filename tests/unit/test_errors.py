@@ -27,7 +27,16 @@ def leaves() -> list[type[MillwrightError]]:
 
 @pytest.mark.parametrize(
     ("kind", "code"),
-    [(UserError, 2), (InvalidData, 2), (StoreUnreachable, 2), (ConstraintsNotMet, 3), (TryAgain, 75), (StoreUnavailable, 75), (Stopped, 143), (PassFailed, 1)],
+    [
+        (UserError, 2),
+        (InvalidData, 2),
+        (StoreUnreachable, 2),
+        (ConstraintsNotMet, 3),
+        (TryAgain, 75),
+        (StoreUnavailable, 75),
+        (Stopped, 143),
+        (PassFailed, 1),
+    ],
 )
 def test_exit_codes_are_those_of_the_design(kind: type[MillwrightError], code: int) -> None:
     assert kind.exit_code == code
@@ -39,7 +48,12 @@ def test_every_class_stands_in_the_tree_of_the_docstring() -> None:
 
 
 def test_only_what_heals_by_itself_is_retryable() -> None:
-    assert {kind.__name__ for kind in leaves() if kind.retryable} == {"TryAgain", "StoreUnavailable", "Damaged", "Stopped"}
+    assert {kind.__name__ for kind in leaves() if kind.retryable} == {
+        "TryAgain",
+        "StoreUnavailable",
+        "Damaged",
+        "Stopped",
+    }
 
 
 def test_a_message_says_where_what_and_what_is_possible() -> None:

@@ -23,7 +23,17 @@ LOCKED = {
     for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", (ROOT / "requirements.lock").read_text(), re.M)
 }
 MODULE_LINES, FUNCTION_LINES = 400, 60
-HEAVY = ("torch", "transformers", "peft", "datasets", "pyarrow", "boto3", "onnxruntime", "onnxruntime_genai", "accelerate")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "datasets",
+    "pyarrow",
+    "boto3",
+    "onnxruntime",
+    "onnxruntime_genai",
+    "accelerate",
+)
 
 
 def requirements() -> list[Requirement]:
@@ -37,7 +47,9 @@ def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 class TestWhereThingsLie:
@@ -59,7 +71,16 @@ class TestWhereThingsLie:
 
     @pytest.mark.parametrize(
         "path",
-        ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "Makefile", ".ci/run", "requirements.lock", "docs/limits.md"],
+        [
+            "README.md",
+            "CONTRIBUTING.md",
+            "CHANGELOG.md",
+            "LICENSE",
+            "Makefile",
+            ".ci/run",
+            "requirements.lock",
+            "docs/limits.md",
+        ],
     )
     def test_what_a_visitor_looks_for_is_there(self, path: str) -> None:
         assert (ROOT / path).stat().st_size > 0
@@ -110,14 +131,24 @@ class TestWhoMayKnowWhom:
     def test_import_contracts_hold(self) -> None:
         done = subprocess.run(
             [str(Path(sys.executable).with_name("lint-imports")), "--no-logo"],
-            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
 
         assert done.returncode == 0, done.stdout
 
     @pytest.mark.parametrize(
         "module",
-        ["millwright_api.v1alpha1", "millwright_runner.plan", "millwright_runner.pipeline", "millwright_runner.cli.app", "millwright_runner.olive"],
+        [
+            "millwright_api.v1alpha1",
+            "millwright_runner.plan",
+            "millwright_runner.pipeline",
+            "millwright_runner.cli.app",
+            "millwright_runner.olive",
+        ],
     )
     def test_a_module_can_be_imported_where_nothing_heavy_is_installed(self, module: str) -> None:
         hide = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
@@ -139,7 +170,13 @@ class TestWhoMayKnowWhom:
             name.split(".")[0]
             for path in (ROOT / "api").rglob("*.py")
             for node in ast.walk(ast.parse(path.read_text()))
-            for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else [])
+            for name in (
+                [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
         }
 
         assert found - set(sys.stdlib_module_names) <= {"pydantic", "millwright_api"}
@@ -162,7 +199,9 @@ class TestTheLock:
     def test_it_has_a_hash_for_each_version(self) -> None:
         entries = re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text().strip())
 
-        assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry and not entry.startswith("#")] == []
+        assert [
+            entry.split()[0] for entry in entries if "--hash=sha256:" not in entry and not entry.startswith("#")
+        ] == []
 
 
 class TestTheMakefile:
@@ -203,7 +242,11 @@ class TestSettingUp:
             (tools / name).symlink_to(shutil.which(name) or name)
         return subprocess.run(
             [str(tools / "bash"), str(copy / "tools" / "setup.sh")],
-            env={"PATH": str(tools)}, capture_output=True, text=True, timeout=60, check=False,
+            env={"PATH": str(tools)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
     def test_the_second_time_it_does_nothing(self, copy: Path) -> None:
@@ -227,7 +270,10 @@ class TestSettingUp:
         done = self.run(copy)
 
         assert done.returncode == 2
-        assert "Python 3.11 or newer is missing; install it (on Debian: apt-get install python3 python3-venv)" in done.stderr
+        assert (
+            "Python 3.11 or newer is missing; install it (on Debian: apt-get install python3 python3-venv)"
+            in done.stderr
+        )
         assert not (copy / ".venv").exists()
 
 

@@ -127,7 +127,11 @@ def test_a_set_can_choose_another_output() -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("jbo.yaml", "did you mean 'job.yaml'?"), ("else.txt", "in that folder: job.yaml"), ("no/such/job.yaml", "there is no folder no/such either")],
+    [
+        ("jbo.yaml", "did you mean 'job.yaml'?"),
+        ("else.txt", "in that folder: job.yaml"),
+        ("no/such/job.yaml", "there is no folder no/such either"),
+    ],
 )
 def test_a_missing_file_suggests_what_is_there(name: str, hint: str) -> None:
     write()
@@ -166,7 +170,10 @@ def test_an_empty_file_says_what_a_manifest_has(text: str) -> None:
     assert refused(write(text)) == ["job.yaml: the file is empty (a manifest has apiVersion, kind, metadata and spec)"]
 
 
-@pytest.mark.parametrize(("text", "found"), [("- a\n- b", "a list of 2"), ("5", "5"), ("just words", "'just words'"), ("[]", "an empty list")])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("- a\n- b", "a list of 2"), ("5", "5"), ("just words", "'just words'"), ("[]", "an empty list")],
+)
 def test_what_is_no_mapping_is_no_manifest(text: str, found: str) -> None:
     assert refused(write(text)) == [
         f"job.yaml: found {found}, expected a mapping (a manifest has apiVersion, kind, metadata and spec)"
@@ -212,7 +219,11 @@ def test_what_is_missing_at_the_top_is_told_of_the_file() -> None:
 
 
 def test_all_problems_are_told_at_once() -> None:
-    text = JOB.replace("maxLength: 128", "maxLenght: 128").replace("path: out", "pth: out").replace("path: model", "path: 5")
+    text = (
+        JOB.replace("maxLength: 128", "maxLenght: 128")
+        .replace("path: out", "pth: out")
+        .replace("path: model", "path: 5")
+    )
 
     lines = refused(write(text))
 
@@ -220,13 +231,17 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_a_problem_of_a_set_is_told_as_such() -> None:
-    assert refused(write(), "data.train.txt=x") == ["--set data.train.txt: spec.data[0].txt: unknown key (did you mean 'text'?)"]
+    assert refused(write(), "data.train.txt=x") == [
+        "--set data.train.txt: spec.data[0].txt: unknown key (did you mean 'text'?)"
+    ]
 
 
 def test_a_problem_below_a_replaced_part_no_longer_names_the_old_line() -> None:
     lines = refused(write(), "data.train.text={maxLength: 0}")
 
-    assert lines == ["--set data.train.text: spec.data[0].text.maxLength: found 0, expected a whole number, 2 to 1048576"]
+    assert lines == [
+        "--set data.train.text: spec.data[0].text.maxLength: found 0, expected a whole number, 2 to 1048576"
+    ]
 
 
 # Errors that are found later.
@@ -300,7 +315,11 @@ def test_what_an_import_leaves_out_is_told() -> None:
 
     found = manifest.load(write(json.dumps(OLIVE | elsewhere), "flow.json"))
 
-    assert [line.partition(" = ")[0] for line in found.imported] == ["systems.aml.type", "systems.aml.config.aml_compute", "host"]
+    assert [line.partition(" = ")[0] for line in found.imported] == [
+        "systems.aml.type",
+        "systems.aml.config.aml_compute",
+        "host",
+    ]
 
 
 def test_a_workflow_whose_model_would_be_another_one_is_refused() -> None:

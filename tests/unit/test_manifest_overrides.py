@@ -120,7 +120,10 @@ def test_mappings_on_the_way_are_made() -> None:
         ("passes[9].r=2", "--set passes[9].r: spec.passes has no entry 9 (it has 5, counted from 0)"),
         ("model.path.x=2", "--set model.path.x: spec.model.path is 'model': it has nothing below it"),
         ("passes.finetune.r.x=2", "--set passes.finetune.r.x: spec.passes[0].lora.r is 64: it has nothing below it"),
-        ("passes.finetune.r", "--set: found 'passes.finetune.r', expected path=value (for example --set passes.lora.r=8)"),
+        (
+            "passes.finetune.r",
+            "--set: found 'passes.finetune.r', expected path=value (for example --set passes.lora.r=8)",
+        ),
         ("=3", "--set: found '=3', expected path=value (for example --set passes.lora.r=8)"),
         (" =3", "--set: found ' =3', expected path=value (for example --set passes.lora.r=8)"),
         ("a..b=3", "--set a..b: this is no path (keys with dots between, such as spec.passes[0].lora.r)"),

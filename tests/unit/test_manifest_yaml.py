@@ -61,7 +61,10 @@ def test_a_document_is_read_as_kubectl_reads_it(text: str, value: Any) -> None:
         ("a: &x 1\nb: &x 2\nc: *x", {"a": 1, "b": 2, "c": 2}),
         ("a: &x {b: 1}\nc:\n  <<: *x\n  d: 2", {"a": {"b": 1}, "c": {"b": 1, "d": 2}}),
         ("c:\n  <<: [{a: 1}, {b: 2}]", {"c": {"a": 1, "b": 2}}),
-        ("a: &x {b: 1}\nc: &y {<<: *x, d: 2}\ne: {<<: *y}", {"a": {"b": 1}, "c": {"b": 1, "d": 2}, "e": {"b": 1, "d": 2}}),
+        (
+            "a: &x {b: 1}\nc: &y {<<: *x, d: 2}\ne: {<<: *y}",
+            {"a": {"b": 1}, "c": {"b": 1, "d": 2}, "e": {"b": 1, "d": 2}},
+        ),
     ],
 )
 def test_anchors_and_merges_are_expanded(text: str, value: Any) -> None:
@@ -123,7 +126,10 @@ def test_windows_line_ends_count_once() -> None:
         ("a:\n  &x [1, *x]", "job.yaml:2: *x contains itself"),
         ("---\na: 1\n---\nb: 2", "job.yaml:4: a second document begins here (one manifest to a file)"),
         ("a: !!binary aGk=", "job.yaml:1: the tag !!binary is not supported (write the value without it)"),
-        ("a: !!python/object:os.system x", "job.yaml:1: the tag !!python/object:os.system is not supported (write the value without it)"),
+        (
+            "a: !!python/object:os.system x",
+            "job.yaml:1: the tag !!python/object:os.system is not supported (write the value without it)",
+        ),
         ("a: !!set {b}", "job.yaml:1: the tag !!set is not supported (write the value without it)"),
         ("a: !!timestamp 2024-01-01", "job.yaml:1: the tag !!timestamp is not supported (write the value without it)"),
         ("a: !mine x", "job.yaml:1: the tag !mine is not supported (write the value without it)"),
@@ -135,7 +141,16 @@ def test_what_would_be_lost_or_guessed_is_refused(text: str, message: str) -> No
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a: b: c", 1), ("a: 1\nb: @x", 2), ("a: `x", 1), ("a: [1,,2]", 1), ("a: 1\n b: 2", 2), ("a: 'x", 1), ("{", 1), ("a: ]", 1)],
+    [
+        ("a: b: c", 1),
+        ("a: 1\nb: @x", 2),
+        ("a: `x", 1),
+        ("a: [1,,2]", 1),
+        ("a: 1\n b: 2", 2),
+        ("a: 'x", 1),
+        ("{", 1),
+        ("a: ]", 1),
+    ],
 )
 def test_malformed_yaml_names_the_line(text: str, line: int) -> None:
     assert refused(text).startswith(f"job.yaml:{line}: this is no YAML: ")
@@ -173,7 +188,9 @@ def test_json_that_yaml_cannot_express_is_read_as_json() -> None:
 
 
 def test_a_file_beyond_the_bound_is_refused_unparsed() -> None:
-    assert refused(b"a" * (MAX_BYTES + 1)) == "job.yaml: 1,048,577 bytes are too many for a manifest (at most 1,048,576)"
+    assert (
+        refused(b"a" * (MAX_BYTES + 1)) == "job.yaml: 1,048,577 bytes are too many for a manifest (at most 1,048,576)"
+    )
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 100_000, "- " * 100_000, "? " * 100_000])

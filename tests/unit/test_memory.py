@@ -73,7 +73,11 @@ def peak(base: Path, name: str, rows: int, **text: Any) -> int:
     options = {"columns": ["question", "answer"], "strategy": "line-by-line", "maxLength": 128, **text}
     data = {"name": "train", "source": {"path": name}, "text": options}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(base), json.dumps(data)], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", SCRIPT, str(base), json.dumps(data)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -128,7 +132,9 @@ def _grow_parquet(path: Path, size: int) -> int:
     import pyarrow.parquet
 
     few = pyarrow.Table.from_pylist([ROW] * 64)
-    table = pyarrow.concat_tables([few] * (size // len(json.dumps(ROW)) // 64))  # all of them are the same bytes in memory
+    table = pyarrow.concat_tables(
+        [few] * (size // len(json.dumps(ROW)) // 64)
+    )  # all of them are the same bytes in memory
     pyarrow.parquet.write_table(table, path, row_group_size=len(table), use_dictionary=False, compression="NONE")
     assert pyarrow.parquet.read_metadata(path).num_row_groups == 1
     return len(table)

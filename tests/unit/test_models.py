@@ -43,7 +43,10 @@ def shard(base: Path, count: int = 2) -> None:
     """Spreads the weights over files with an index."""
     folder, names = base / "model", list(TENSORS)
     (folder / "model.safetensors").unlink()
-    where = {name: f"model-{1 + number * count // len(names):05}-of-{count:05}.safetensors" for number, name in enumerate(names)}
+    where = {
+        name: f"model-{1 + number * count // len(names):05}-of-{count:05}.safetensors"
+        for number, name in enumerate(names)
+    }
     for file in set(where.values()):
         write_safetensors(folder / file, {name: TENSORS[name] for name in names if where[name] == file})
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
@@ -97,7 +100,10 @@ class TestDigest:
         assert look(base, "renamed").digest == before
         assert len(before) == 64
 
-    @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "model.safetensors"])
+    @pytest.mark.parametrize(
+        "name",
+        ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "model.safetensors"],
+    )
     def test_every_file_of_the_model_counts(self, base: Path, name: str) -> None:
         before = look(base).digest
         path = base / "model" / name
@@ -108,7 +114,9 @@ class TestDigest:
 
         assert look(base).digest != before
 
-    @pytest.mark.parametrize("name", ["README.md", "LICENSE", "pytorch_model.bin", "training_args.bin", "notes.json", ".gitattributes"])
+    @pytest.mark.parametrize(
+        "name", ["README.md", "LICENSE", "pytorch_model.bin", "training_args.bin", "notes.json", ".gitattributes"]
+    )
     def test_what_is_no_part_of_the_model_does_not_count(self, base: Path, name: str) -> None:
         before = look(base)
         (base / "model" / name).write_text("something else")
@@ -203,7 +211,13 @@ class TestMissing:
 
 class TestMalformed:
     @pytest.mark.parametrize(
-        ("content", "found"), [("{", "malformed JSON"), ("[]", "a JSON object"), ("{}", "no model_type"), ('{"model_type": 3}', "no model_type")]
+        ("content", "found"),
+        [
+            ("{", "malformed JSON"),
+            ("[]", "a JSON object"),
+            ("{}", "no model_type"),
+            ('{"model_type": 3}', "no model_type"),
+        ],
     )
     def test_a_config_that_says_nothing_is_refused(self, base: Path, content: str, found: str) -> None:
         (base / "model" / "config.json").write_text(content)
@@ -224,7 +238,9 @@ class TestMalformed:
         shard(base)
         index = base / "model" / "model.safetensors.index.json"
         listed = json.loads(index.read_text())["weight_map"]
-        index.write_text(json.dumps({"weight_map": {**listed, "model.extra.weight": "model-00001-of-00002.safetensors"}}))
+        index.write_text(
+            json.dumps({"weight_map": {**listed, "model.extra.weight": "model-00001-of-00002.safetensors"}})
+        )
 
         assert "model.extra.weight is not in model-00001-of-00002.safetensors" in refused(base).message
 
@@ -314,12 +330,18 @@ class TestS3:
 
         assert found.facts.tensors == TENSORS
         assert found.facts.where == f"{uploaded.uri}team/phi3/"
-        assert sorted(path.name for path in found.tokenizer.iterdir()) == ["config.json", "tokenizer.json", "tokenizer_config.json"]
+        assert sorted(path.name for path in found.tokenizer.iterdir()) == [
+            "config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        ]
 
     def test_a_fetched_model_is_whole(self, uploaded: S3Bucket, base: Path) -> None:
         artifact = self.find(uploaded, base).fetch()
 
-        assert (artifact.folder / "model.safetensors").read_bytes() == (base / "model" / "model.safetensors").read_bytes()
+        assert (artifact.folder / "model.safetensors").read_bytes() == (
+            base / "model" / "model.safetensors"
+        ).read_bytes()
         assert look(artifact.folder.parent, artifact.folder.name).facts.tensors == TENSORS
         assert not (artifact.folder / "README.md").exists()
 

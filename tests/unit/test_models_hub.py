@@ -47,8 +47,17 @@ class Place:
     base: Path
 
     def look_at_all(self, *sources: dict[str, Any], fetch: bool = False, **env: str) -> list[dict[str, Any]]:
-        settings = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.base / "hf"), "HF_TOKEN": "", **env}
-        asked = [({"huggingFace": {k: v for k, v in s.items() if k != "trusted"}, "trustRemoteCode": "trusted" in s}, fetch) for s in sources]
+        settings = {
+            "HF_HUB_OFFLINE": "0",
+            "HF_ENDPOINT": self.hub.url,
+            "HF_HOME": str(self.base / "hf"),
+            "HF_TOKEN": "",
+            **env,
+        }
+        asked = [
+            ({"huggingFace": {k: v for k, v in s.items() if k != "trusted"}, "trustRemoteCode": "trusted" in s}, fetch)
+            for s in sources
+        ]
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT, str(self.base), json.dumps(asked)],
             env={**os.environ, **settings}, capture_output=True, text=True, check=False, timeout=120,

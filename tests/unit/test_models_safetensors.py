@@ -97,7 +97,10 @@ def test_a_file_with_more_than_its_weights_is_no_better(whole: bytes) -> None:
     assert "bytes of weights" in refused(whole + b"x").message
 
 
-@pytest.mark.parametrize("header", [b"{", b"[]", b"\xff\xfe", {"a": {}}, {"a": 3}, {"a": {"dtype": "F32", "shape": 3, "data_offsets": [0, 4]}}])
+@pytest.mark.parametrize(
+    "header",
+    [b"{", b"[]", b"\xff\xfe", {"a": {}}, {"a": 3}, {"a": {"dtype": "F32", "shape": 3, "data_offsets": [0, 4]}}],
+)
 def test_a_header_that_says_nothing_is_no_safetensors_file(header: Any) -> None:
     assert "header is malformed" in refused(made(header)).message
 
@@ -112,7 +115,10 @@ def test_a_header_longer_than_the_format_allows_is_no_safetensors_file() -> None
     [
         {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}},  # too short for its shape
         {"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}},  # a hole before it
-        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "b": {"dtype": "F32", "shape": [1], "data_offsets": [2, 6]}},
+        {
+            "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+            "b": {"dtype": "F32", "shape": [1], "data_offsets": [2, 6]},
+        },
     ],
     ids=["short", "hole", "overlap"],
 )

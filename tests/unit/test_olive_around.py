@@ -48,7 +48,11 @@ def test_trust_is_taken_over_from_all_forms_of_loading_arguments(kwargs: str, ne
 
 
 def test_trust_is_off_unless_asked_for():
-    found = convert(workflow(input_model={"type": "HfModel", "model_path": "acme/small", "load_kwargs": {"trust_remote_code": False}}))
+    found = convert(
+        workflow(
+            input_model={"type": "HfModel", "model_path": "acme/small", "load_kwargs": {"trust_remote_code": False}}
+        )
+    )
 
     assert "trustRemoteCode" not in found.manifest["spec"]["model"]
 
@@ -84,12 +88,19 @@ def test_a_registry_model_of_azure_is_listed_with_a_place_for_it():
     found = imported("old_azure")
 
     blocking = [line for line in found.unmapped if line.path.startswith("input_model.config.model_path")]
-    assert [line.value for line in blocking] == ['"azureml_registry_model"', '"azureml"', '"Phi-3-mini-4k-instruct"', '"7"']
+    assert [line.value for line in blocking] == [
+        '"azureml_registry_model"',
+        '"azureml"',
+        '"Phi-3-mini-4k-instruct"',
+        '"7"',
+    ]
     assert all(line.blocks and "fetch it into models/phi-3-mini-4k-instruct" in line.why for line in blocking)
     assert found.manifest["spec"]["model"] == {"path": "models/phi-3-mini-4k-instruct", "trustRemoteCode": True}
 
 
-@pytest.mark.parametrize("path", ["azureml:Phi-3:7", "azureml://registries/azureml/models/Phi-3/versions/7", "https://example.org/phi"])
+@pytest.mark.parametrize(
+    "path", ["azureml:Phi-3:7", "azureml://registries/azureml/models/Phi-3/versions/7", "https://example.org/phi"]
+)
 def test_a_models_url_is_listed(path: str):
     found = convert(workflow(input_model={"type": "HfModel", "model_path": path}))
 
@@ -131,7 +142,9 @@ def test_a_target_written_in_place():
 
 
 def test_the_engines_own_execution_providers_go_before_the_systems():
-    found = convert(workflow(systems={"here": system("cpu")}, target="here", execution_providers=["CUDAExecutionProvider"]))
+    found = convert(
+        workflow(systems={"here": system("cpu")}, target="here", execution_providers=["CUDAExecutionProvider"])
+    )
 
     assert found.manifest["spec"]["target"] == {"executionProvider": "CUDAExecutionProvider"}
 
@@ -148,7 +161,10 @@ def test_without_an_execution_provider_the_default_is_said():
 
 
 def test_further_execution_providers_would_give_further_models():
-    first, second = {"execution_providers": ["CUDAExecutionProvider"]}, {"execution_providers": ["CPUExecutionProvider"]}
+    first, second = (
+        {"execution_providers": ["CUDAExecutionProvider"]},
+        {"execution_providers": ["CPUExecutionProvider"]},
+    )
 
     found = convert(workflow(systems={"here": system(first, second)}, target="here"))
 
@@ -168,7 +184,9 @@ def test_no_search_is_what_happens_here(strategy: Any):
     assert convert(workflow(search_strategy=strategy)).runnable
 
 
-@pytest.mark.parametrize("strategy", [True, {"sampler": "tpe"}, {"search_algorithm": "exhaustive", "execution_order": "joint"}])
+@pytest.mark.parametrize(
+    "strategy", [True, {"sampler": "tpe"}, {"search_algorithm": "exhaustive", "execution_order": "joint"}]
+)
 def test_a_search_is_listed_and_blocks(strategy: Any):
     found = convert(workflow(search_strategy=strategy))
 
@@ -286,7 +304,9 @@ def test_a_secret_is_masked_wherever_it_is_listed(key: str, value: str):
     assert value not in str(line)
 
 
-@pytest.mark.parametrize(("key", "value"), [("hf_token", True), ("tokenizer", "gpt2"), ("keyvault_name", "team"), ("max_tokens_kept", 5)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("hf_token", True), ("tokenizer", "gpt2"), ("keyvault_name", "team"), ("max_tokens_kept", 5)]
+)
 def test_what_is_no_secret_is_shown(key: str, value: Any):
     config = workflow(systems={"aml": {"type": "AzureML", "config": {key: value}}})
 

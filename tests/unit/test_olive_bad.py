@@ -45,16 +45,36 @@ CASES: list[tuple[str, dict[str, Any], type[MillwrightError], list[str]]] = [
         InvalidManifest,
         ["there is no input_model", "did you mean 'input_modle'?"],
     ),
-    ("a model without a type", workflow(input_model={"model_path": "a/b"}), InvalidManifest, ["input_model", "no type", "HfModel"]),
+    (
+        "a model without a type",
+        workflow(input_model={"model_path": "a/b"}),
+        InvalidManifest,
+        ["input_model", "no type", "HfModel"],
+    ),
     (
         "a misspelt model type",
         workflow(input_model={"type": "HfModell", "model_path": "a/b"}),
         InvalidManifest,
         ["input_model.type", "'HfModell'", "did you mean 'HfModel'?"],
     ),
-    ("a model without a name", workflow(input_model={"type": "HfModel"}), InvalidManifest, ["input_model", "names no model"]),
-    ("a model that is a number", workflow(input_model={"type": "HfModel", "model_path": 3}), InvalidManifest, ["input_model.model_path", "3"]),
-    ("a model that is a text", workflow(input_model="acme/small"), InvalidManifest, ["input_model", '"acme/small"', "mapping"]),
+    (
+        "a model without a name",
+        workflow(input_model={"type": "HfModel"}),
+        InvalidManifest,
+        ["input_model", "names no model"],
+    ),
+    (
+        "a model that is a number",
+        workflow(input_model={"type": "HfModel", "model_path": 3}),
+        InvalidManifest,
+        ["input_model.model_path", "3"],
+    ),
+    (
+        "a model that is a text",
+        workflow(input_model="acme/small"),
+        InvalidManifest,
+        ["input_model", '"acme/small"', "mapping"],
+    ),
     (
         "data that are not there",
         workflow(passes={"lora": lora(train_data_config="trian")}),
@@ -67,8 +87,18 @@ CASES: list[tuple[str, dict[str, Any], type[MillwrightError], list[str]]] = [
         InvalidManifest,
         ["passes.lora", "LoRA names no data", "train_data_config"],
     ),
-    ("data without a name", workflow(data_configs=[{"type": "HuggingfaceContainer"}]), InvalidManifest, ["data_configs[0]", "name"]),
-    ("two data sets of one name", workflow(data_configs=[rows(), rows()]), InvalidManifest, ["data_configs[1]", "'train'", "data_configs[0]"]),
+    (
+        "data without a name",
+        workflow(data_configs=[{"type": "HuggingfaceContainer"}]),
+        InvalidManifest,
+        ["data_configs[0]", "name"],
+    ),
+    (
+        "two data sets of one name",
+        workflow(data_configs=[rows(), rows()]),
+        InvalidManifest,
+        ["data_configs[1]", "'train'", "data_configs[0]"],
+    ),
     (
         "data without a source",
         workflow(data_configs=[rows({"split": "train"})]),
@@ -111,9 +141,24 @@ CASES: list[tuple[str, dict[str, Any], type[MillwrightError], list[str]]] = [
         InvalidManifest,
         ["passes.lora.training_args.learning_rate", "-0.0001", "above 0"],
     ),
-    ("a rank in words", workflow(passes={"lora": lora(r="many")}), InvalidManifest, ["passes.lora.r", '"many"', "number"]),
-    ("a rank of a half", workflow(passes={"lora": lora(r=8.5)}), InvalidManifest, ["passes.lora.r", "8.5", "whole number"]),
-    ("a rank that is a truth", workflow(passes={"lora": lora(r=True)}), InvalidManifest, ["passes.lora.r", "true", "number"]),
+    (
+        "a rank in words",
+        workflow(passes={"lora": lora(r="many")}),
+        InvalidManifest,
+        ["passes.lora.r", '"many"', "number"],
+    ),
+    (
+        "a rank of a half",
+        workflow(passes={"lora": lora(r=8.5)}),
+        InvalidManifest,
+        ["passes.lora.r", "8.5", "whole number"],
+    ),
+    (
+        "a rank that is a truth",
+        workflow(passes={"lora": lora(r=True)}),
+        InvalidManifest,
+        ["passes.lora.r", "true", "number"],
+    ),
     ("a rank of nought", workflow(passes={"lora": lora(lora_r=0)}), InvalidManifest, ["passes.lora.lora_r", "0"]),
     (
         "a switch that is a number",
@@ -145,8 +190,18 @@ CASES: list[tuple[str, dict[str, Any], type[MillwrightError], list[str]]] = [
         InvalidManifest,
         ["passes.lora.torch_dtype", "'float64'", "float16"],
     ),
-    ("a precision that there is not", workflow(passes={"g": genai(precision="int3")}), InvalidManifest, ["passes.g.precision", "'int3'", "int8"]),
-    ("a block of 48", workflow(passes={"g": genai(int4_block_size=48)}), InvalidManifest, ["passes.g.int4_block_size", "48"]),
+    (
+        "a precision that there is not",
+        workflow(passes={"g": genai(precision="int3")}),
+        InvalidManifest,
+        ["passes.g.precision", "'int3'", "int8"],
+    ),
+    (
+        "a block of 48",
+        workflow(passes={"g": genai(int4_block_size=48)}),
+        InvalidManifest,
+        ["passes.g.int4_block_size", "48"],
+    ),
     (
         "a flow with an unknown pass",
         workflow(pass_flows=[["lora", "marge"]]),
@@ -163,7 +218,12 @@ CASES: list[tuple[str, dict[str, Any], type[MillwrightError], list[str]]] = [
     ("systems as a list", workflow(systems=[1], host="x"), InvalidManifest, ["systems", "mapping"]),
     ("an engine that is a text", workflow(engine="fast"), InvalidManifest, ["engine", '"fast"', "mapping"]),
     ("an output folder that is a number", workflow(output_dir=7), InvalidManifest, ["output_dir", "7", "text"]),
-    ("a nested config that is a list", workflow(passes={"g": {"type": "ModelBuilder", "config": [1]}}), InvalidManifest, ["passes.g.config", "mapping"]),
+    (
+        "a nested config that is a list",
+        workflow(passes={"g": {"type": "ModelBuilder", "config": [1]}}),
+        InvalidManifest,
+        ["passes.g.config", "mapping"],
+    ),
 ]
 
 
@@ -236,6 +296,8 @@ def test_a_files_byte_order_mark_is_passed_over(tmp_path: Path):
 
 def test_a_workflow_in_yaml_is_read_as_olive_reads_it(tmp_path: Path):
     path = tmp_path / "config.yaml"
-    path.write_text("input_model: {type: HfModel, model_path: acme/small}\npasses:\n  g: {type: ModelBuilder, precision: int4}\n")
+    path.write_text(
+        "input_model: {type: HfModel, model_path: acme/small}\npasses:\n  g: {type: ModelBuilder, precision: int4}\n"
+    )
 
     assert convert(read_config(path)).manifest["spec"]["passes"] == [{"name": "g", "genai": {"precision": "int4"}}]

@@ -12,7 +12,9 @@ from millwright_runner.olive import Imported, convert
 LOAD, WORDS = "data_configs[0].load_dataset_config", "data_configs[0].pre_process_data_config"
 
 
-def converted(load: dict[str, Any] | None = None, words: dict[str, Any] | None = None, **more: Any) -> tuple[Imported, dict[str, Any]]:
+def converted(
+    load: dict[str, Any] | None = None, words: dict[str, Any] | None = None, **more: Any
+) -> tuple[Imported, dict[str, Any]]:
     """Returns what the import gives, and the manifest's data set."""
     found = convert(workflow(data_configs=[rows(load, words, **more)]))
     return found, found.manifest["spec"]["data"][0]
@@ -36,7 +38,9 @@ def test_one_file_may_be_written_in_several_ways(files: Any):
     assert found.unmapped == []
 
 
-@pytest.mark.parametrize("files", [["a.jsonl", "b.jsonl"], "parts/*.jsonl", {"train": ["a.jsonl", "b.jsonl"]}, "https://example.org/a.jsonl"])
+@pytest.mark.parametrize(
+    "files", [["a.jsonl", "b.jsonl"], "parts/*.jsonl", {"train": ["a.jsonl", "b.jsonl"]}, "https://example.org/a.jsonl"]
+)
 def test_several_files_are_listed_and_keep_the_workflow_from_running(files: Any):
     found, _ = converted({"data_name": "json", "data_files": files, "split": "train"})
 
@@ -47,7 +51,9 @@ def test_several_files_are_listed_and_keep_the_workflow_from_running(files: Any)
 
 
 def test_of_files_by_split_the_one_of_the_split_is_read():
-    found, data = converted({"data_name": "json", "data_files": {"train": "a.jsonl", "test": "b.jsonl"}, "split": "test"})
+    found, data = converted(
+        {"data_name": "json", "data_files": {"train": "a.jsonl", "test": "b.jsonl"}, "split": "test"}
+    )
 
     assert data["source"] == {"path": "b.jsonl"}
     assert lines(found) == {f"{LOAD}.data_files.train": False}
@@ -82,9 +88,10 @@ def test_another_slice_of_a_file_is_listed(split: str):
 
 
 def test_the_folders_of_data_come_before_the_file():
-    config = workflow(data_root="/sets", data_configs=[
-        rows({"data_name": "json", "data_dir": "emotion", "data_files": "a.jsonl", "split": "train"})
-    ])
+    config = workflow(
+        data_root="/sets",
+        data_configs=[rows({"data_name": "json", "data_dir": "emotion", "data_files": "a.jsonl", "split": "train"})],
+    )
 
     found = convert(config)
 
@@ -97,7 +104,9 @@ def test_a_repository_of_the_hub_keeps_its_subset_split_and_revision():
 
     found, data = converted(load)
 
-    assert data["source"] == {"huggingFace": {"repo": "acme/phrases", "subset": "en", "split": "train[:10%]", "revision": "v2"}}
+    assert data["source"] == {
+        "huggingFace": {"repo": "acme/phrases", "subset": "en", "split": "train[:10%]", "revision": "v2"}
+    }
     assert found.unmapped == []
 
 
@@ -132,7 +141,9 @@ def test_a_datastore_of_azure_is_listed_line_by_line_with_what_to_do():
     assert "copy the file to data/train.jsonl" in found.unmapped[0].why
 
 
-@pytest.mark.parametrize("url", ["azureml://subscriptions/s/resourcegroups/r/workspaces/w/datastores/d/paths/sets/train.jsonl"])
+@pytest.mark.parametrize(
+    "url", ["azureml://subscriptions/s/resourcegroups/r/workspaces/w/datastores/d/paths/sets/train.jsonl"]
+)
 def test_a_datastores_url_is_listed(url: str):
     found, data = converted({"data_name": "json", "data_files": url, "split": "train"})
 
@@ -187,7 +198,10 @@ def test_a_strategy(words: dict[str, Any], options: dict[str, Any]):
     assert found.unmapped == []
 
 
-@pytest.mark.parametrize(("words", "strategy"), [({"strategy": None}, "join"), ({"strategy": None, "dataset_type": "corpus"}, "line-by-line")])
+@pytest.mark.parametrize(
+    ("words", "strategy"),
+    [({"strategy": None}, "join"), ({"strategy": None, "dataset_type": "corpus"}, "line-by-line")],
+)
 def test_the_default_strategy_is_that_of_the_format(words: dict[str, Any], strategy: str):
     found, data = converted(words=words)
 
@@ -207,7 +221,10 @@ def test_rows_are_limited_line_by_line(words: dict[str, Any], limit: int | None)
 
 
 def test_the_smaller_of_two_limits_counts():
-    _, data = converted({"data_name": "json", "data_files": "a.jsonl", "split": "train[:50]"}, {"strategy": "line-by-line", "max_samples": 100})
+    _, data = converted(
+        {"data_name": "json", "data_files": "a.jsonl", "split": "train[:50]"},
+        {"strategy": "line-by-line", "max_samples": 100},
+    )
 
     assert data["limit"] == 50
 
@@ -284,7 +301,9 @@ def test_what_asks_for_nothing_is_noted(words: dict[str, Any]):
 
 
 def test_conversations_go_through_the_tokenizers_own_template():
-    found, data = converted(words={"chat_template": True, "message_col": "turns", "strategy": "line-by-line", "text_cols": ["x"]})
+    found, data = converted(
+        words={"chat_template": True, "message_col": "turns", "strategy": "line-by-line", "text_cols": ["x"]}
+    )
 
     assert data["chat"] == {"column": "turns", "strategy": "line-by-line", "maxLength": 512}
     assert "text" not in data
@@ -314,7 +333,10 @@ def test_names_become_dns_labels_and_stay_apart():
 
     spec = found.manifest["spec"]
     assert [data["name"] for data in spec["data"]] == ["train-set", "train-set-2"]
-    assert (spec["passes"][0]["lora"]["trainData"], spec["passes"][0]["lora"]["evalData"]) == ("train-set", "train-set-2")
+    assert (spec["passes"][0]["lora"]["trainData"], spec["passes"][0]["lora"]["evalData"]) == (
+        "train-set",
+        "train-set-2",
+    )
 
 
 def test_a_data_set_that_two_passes_name_is_there_once():
@@ -355,8 +377,13 @@ def test_a_container_that_reads_no_text_blocks():
 
 
 def test_what_comes_after_the_text_is_of_evaluation():
-    config = workflow(data_configs=[rows(post_process_data_config={"type": "text_generation_post_process"}, dataloader_config={"batch_size": 4})])
+    config = workflow(
+        data_configs=[
+            rows(post_process_data_config={"type": "text_generation_post_process"}, dataloader_config={"batch_size": 4})
+        ]
+    )
 
     assert lines(convert(config)) == {
-        "data_configs[0].post_process_data_config.type": False, "data_configs[0].dataloader_config.batch_size": False,
+        "data_configs[0].post_process_data_config.type": False,
+        "data_configs[0].dataloader_config.batch_size": False,
     }

@@ -19,7 +19,14 @@ def test_each_sample_becomes_a_manifest_that_the_contract_and_the_passes_accept(
 
 @pytest.mark.parametrize(
     ("name", "era"),
-    [("seed", "old"), ("old_azure", "old"), ("old_params_config", "old"), ("middle", "middle"), ("new_tiny", "new"), ("new_search", "new")],
+    [
+        ("seed", "old"),
+        ("old_azure", "old"),
+        ("old_params_config", "old"),
+        ("middle", "middle"),
+        ("new_tiny", "new"),
+        ("new_search", "new"),
+    ],
 )
 def test_the_format_is_told_by_its_keys(name: str, era: str):
     assert imported(name).era == era
@@ -161,13 +168,20 @@ def test_a_default_asked_for_by_name_is_olives():
 @pytest.mark.parametrize("params", [True, False], ids=["params", "no params"])
 @pytest.mark.parametrize("engine", [True, False], ids=["engine section", "top level"])
 def test_all_nestings_mean_the_same(nesting: str, params: bool, engine: bool):
-    options = {"r": 8, "train_data_config": "train", "training_args": {"extra_args": {"weight_decay": 0.1}} if params else {"weight_decay": 0.1}}
+    options = {
+        "r": 8,
+        "train_data_config": "train",
+        "training_args": {"extra_args": {"weight_decay": 0.1}} if params else {"weight_decay": 0.1},
+    }
     load = {"data_name": "json", "data_files": "train.jsonl", "split": "train"}
     words = {"text_cols": ["a", "b"], "max_seq_len": 64}
     tune = {"type": "LoRA", **({"config": options} if nesting == "config" else options)}
     around = {"output_dir": "out", "search_strategy": False, "execution_providers": ["CUDAExecutionProvider"]}
     config = {
-        "input_model": {"type": "HfModel", **({"config": {"model_path": "acme/small"}} if nesting == "config" else {"model_path": "acme/small"})},
+        "input_model": {
+            "type": "HfModel",
+            **({"config": {"model_path": "acme/small"}} if nesting == "config" else {"model_path": "acme/small"}),
+        },
         "data_configs": [
             {
                 "name": "train",
@@ -210,11 +224,21 @@ def test_a_workflow_of_zero_point_five_reads_params_config_and_component_kwargs(
 
 
 def test_components_of_their_own_loader_are_listed():
-    config = workflow(data_configs=[{
-        "name": "train", "type": "HuggingfaceContainer", "user_script": "user_script.py",
-        "components": {"load_dataset": {"name": "mine", "type": "load_tiny_code_dataset"}},
-        "params_config": {"data_name": "acme/codes", "split": "train", "component_kwargs": {"load_dataset": {"language": "Python", "token": "hf_notARealToken123456"}}},
-    }])
+    config = workflow(
+        data_configs=[
+            {
+                "name": "train",
+                "type": "HuggingfaceContainer",
+                "user_script": "user_script.py",
+                "components": {"load_dataset": {"name": "mine", "type": "load_tiny_code_dataset"}},
+                "params_config": {
+                    "data_name": "acme/codes",
+                    "split": "train",
+                    "component_kwargs": {"load_dataset": {"language": "Python", "token": "hf_notARealToken123456"}},
+                },
+            }
+        ]
+    )
 
     found = convert(config)
 

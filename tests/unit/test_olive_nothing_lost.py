@@ -27,7 +27,9 @@ def fates(found: Imported) -> dict[str, set[str]]:
 
 
 def covered_by_note(found: Imported, path: str) -> bool:
-    return any(note.path and (path == note.path or path.startswith((f"{note.path}.", f"{note.path}["))) for note in found.notes)
+    return any(
+        note.path and (path == note.path or path.startswith((f"{note.path}.", f"{note.path}["))) for note in found.notes
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,7 +71,9 @@ PLACES = [(name, path) for name in NAMES for path in mappings(sample(name))]
 
 
 @pytest.mark.parametrize("value", [7, None, {"deeper": [1, {"deepest": True}]}], ids=repr)
-@pytest.mark.parametrize(("name", "path"), PLACES, ids=lambda part: part if isinstance(part, str) else show(part) or "root")
+@pytest.mark.parametrize(
+    ("name", "path"), PLACES, ids=lambda part: part if isinstance(part, str) else show(part) or "root"
+)
 def test_an_unknown_key_anywhere_is_listed_or_refused(name: str, path: Path, value: Any):
     config = sample(name)
     at(config, path)[STRANGE] = value
@@ -105,7 +109,9 @@ MAKE_THE_MODEL = [
 ]
 
 
-@pytest.mark.parametrize(("name", "path"), MAKE_THE_MODEL, ids=lambda part: part if isinstance(part, str) else show(part) or "root")
+@pytest.mark.parametrize(
+    ("name", "path"), MAKE_THE_MODEL, ids=lambda part: part if isinstance(part, str) else show(part) or "root"
+)
 def test_an_unknown_key_among_what_makes_the_model_keeps_the_workflow_from_running(name: str, path: Path):
     config = sample(name)
     at(config, path)[STRANGE] = 7
@@ -129,7 +135,9 @@ AROUND_THE_MODEL = [
 ]
 
 
-@pytest.mark.parametrize(("name", "path"), AROUND_THE_MODEL, ids=lambda part: part if isinstance(part, str) else show(part))
+@pytest.mark.parametrize(
+    ("name", "path"), AROUND_THE_MODEL, ids=lambda part: part if isinstance(part, str) else show(part)
+)
 def test_an_unknown_key_around_the_model_is_listed_and_does_not_stop_the_run(name: str, path: Path):
     config = sample(name)
     at(config, path)[STRANGE] = 7

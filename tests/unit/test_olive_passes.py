@@ -22,7 +22,10 @@ def test_steps_keep_their_order_and_their_names_as_dns_labels():
     found = steps(passes)
 
     assert [(step.get("name"), next(key for key in step if key != "name")) for step in found] == [
-        ("tune-it", "lora"), (None, "merge"), ("4bit", "genai"), ("tune-it-2", "lora"),
+        ("tune-it", "lora"),
+        (None, "merge"),
+        ("4bit", "genai"),
+        ("tune-it-2", "lora"),
     ]
 
 
@@ -94,7 +97,9 @@ def test_no_limit_of_steps_leaves_it_to_the_epochs(written: dict[str, Any]):
 
 
 def test_warm_up_in_steps_goes_before_warm_up_by_share():
-    found = convert(workflow(passes={"lora": lora({"warmup_steps": 5, "warmup_ratio": 0.1, "lr_scheduler_type": "linear"})}))
+    found = convert(
+        workflow(passes={"lora": lora({"warmup_steps": 5, "warmup_ratio": 0.1, "lr_scheduler_type": "linear"})})
+    )
 
     training = found.manifest["spec"]["passes"][0]["lora"]["training"]
     assert (training["warmupSteps"], training.get("warmupRatio")) == (5, None)
@@ -184,7 +189,9 @@ def test_checkpoints_are_saved_as_often():
 
 
 def test_qlora_has_its_own_options_and_optimizer():
-    passes = {"q": lora(type="QLoRA", double_quant=True, quant_type="fp4", compute_dtype="float32", save_quant_config=True)}
+    passes = {
+        "q": lora(type="QLoRA", double_quant=True, quant_type="fp4", compute_dtype="float32", save_quant_config=True)
+    }
 
     (step,) = steps(passes)
 
@@ -199,7 +206,9 @@ def test_qlora_has_its_own_options_and_optimizer():
     ("QLoRA", {}, "paged_adamw_32bit"),
     ("QLoRA", {"lora_r": 8}, "paged_adamw_32bit"),
 ])  # fmt: skip
-def test_the_default_optimizer_is_paged_only_where_the_base_is_quantized(kind: str, more: dict[str, Any], optimizer: str | None):
+def test_the_default_optimizer_is_paged_only_where_the_base_is_quantized(
+    kind: str, more: dict[str, Any], optimizer: str | None
+):
     """To 0.7 Olive's default was paged for LoRA too: the updates are the same."""
     found = convert(workflow(passes={"step": lora(type=kind, **more)}))
 
@@ -270,9 +279,13 @@ def test_the_table_has_all_of_olives_passes():
     assert len(load().passes) == 81
 
 
-@pytest.mark.parametrize("name", [one.name for one in (*load().passes.values(), *load().older_passes.values()) if one.to is None])
+@pytest.mark.parametrize(
+    "name", [one.name for one in (*load().passes.values(), *load().older_passes.values()) if one.to is None]
+)
 def test_a_pass_without_a_counterpart_is_listed_and_keeps_the_workflow_from_running(name: str):
-    found = convert(workflow(passes={"genai": genai(), "next": {"type": name, "config": {"depth": 3}}}, data_configs=None))
+    found = convert(
+        workflow(passes={"genai": genai(), "next": {"type": name, "config": {"depth": 3}}}, data_configs=None)
+    )
 
     assert lines(found) == {"passes.next.type": True, "passes.next.config.depth": True}
     assert found.unmapped[0].why.startswith(f"{name} has no counterpart")

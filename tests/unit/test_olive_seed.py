@@ -173,5 +173,6 @@ def test_it_is_read_from_disk_as_it_lies_there():
 
 def test_lines_are_told_apart_from_those_that_would_change_the_model():
     assert lines(imported("seed")) == {
-        **dict.fromkeys(AZURE_LINES, False), "passes.lora.config.double_quant": False,
+        **dict.fromkeys(AZURE_LINES, False),
+        "passes.lora.config.double_quant": False,
     }

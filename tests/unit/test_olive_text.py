@@ -76,7 +76,9 @@ def test_strange_texts_survive():
 
 def test_small_numbers_stay_numbers():
     training = {"learning_rate": 1e-5, "adam_epsilon": 1e-8}
-    found = convert(workflow(passes={"lora": {"type": "LoRA", "train_data_config": "train", "training_args": training}}))
+    found = convert(
+        workflow(passes={"lora": {"type": "LoRA", "train_data_config": "train", "training_args": training}})
+    )
 
     read = yaml.safe_load(to_yaml(found))["spec"]["passes"][0]["lora"]["training"]
     assert (read["learningRate"], read["adamEpsilon"]) == (1e-5, 1e-8)
@@ -89,7 +91,9 @@ def test_the_page_says_what_the_table_says():
 
 
 def command(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "millwright_runner.olive", *arguments], check=False, capture_output=True).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "millwright_runner.olive", *arguments], check=False, capture_output=True
+    ).returncode
 
 
 def test_one_command_renews_the_page_and_another_tells_whether_it_is(tmp_path: Path):
@@ -125,7 +129,9 @@ def rows_of_table() -> list[tuple[str, Row]]:
     return [(key, row) for key, section in load().sections.items() for row in section.rows]
 
 
-@pytest.mark.parametrize(("key", "row"), rows_of_table(), ids=lambda part: part if isinstance(part, str) else part.olive[0])
+@pytest.mark.parametrize(
+    ("key", "row"), rows_of_table(), ids=lambda part: part if isinstance(part, str) else part.olive[0]
+)
 def test_a_row_says_one_thing(key: str, row: Row):
     """It goes somewhere, or the code decides, or it is listed with a reason, or noted with a word."""
     assert [row.to is not None, row.code, row.why is not None].count(True) <= 1
@@ -141,7 +147,9 @@ def test_no_key_has_two_rows_in_a_section(key: str):
     assert sorted(names) == sorted(set(names))
 
 
-@pytest.mark.parametrize(("section", "passes"), [("lora", ("lora", "qlora")), ("qlora", ("qlora",)), ("genai", ("genai",))])
+@pytest.mark.parametrize(
+    ("section", "passes"), [("lora", ("lora", "qlora")), ("qlora", ("qlora",)), ("genai", ("genai",))]
+)
 def test_what_the_table_maps_to_is_an_option_of_the_pass(section: str, passes: tuple[str, ...]):
     for name in passes:
         options = {field.alias for field in registry.get(name).model_fields.values()}

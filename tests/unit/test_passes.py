@@ -32,7 +32,13 @@ def a_model(model_type: str = "phi3", **config: Any) -> ModelFacts:
         "lm_head.weight": (100, 8),
     }
     numbers = sum(a * (b[0] if b else 1) for a, *b in layers.values())
-    return ModelFacts(where="models/tiny", config={"model_type": model_type, **config}, tensors=layers, bytes=4 * numbers, files=4 * numbers + 1000)
+    return ModelFacts(
+        where="models/tiny",
+        config={"model_type": model_type, **config},
+        tensors=layers,
+        bytes=4 * numbers,
+        files=4 * numbers + 1000,
+    )
 
 
 def lora(**options: Any) -> Lora:
@@ -41,13 +47,35 @@ def lora(**options: Any) -> Lora:
 
 def test_lora_takes_all_the_options_of_the_field() -> None:
     pass_ = lora(
-        r=8, alpha=16, dropout=0.1, bias="lora_only", targetModules=["o_proj"], modulesToSave=["lm_head"], useDora=True, useRslora=True,
-        initialization="pissa", evalFraction=0.3,
+        r=8,
+        alpha=16,
+        dropout=0.1,
+        bias="lora_only",
+        targetModules=["o_proj"],
+        modulesToSave=["lm_head"],
+        useDora=True,
+        useRslora=True,
+        initialization="pissa",
+        evalFraction=0.3,
         training={
-            "seed": 1, "dataSeed": 2, "epochs": 1.5, "maxSteps": 10, "learningRate": 1e-3, "scheduler": "cosine", "warmupSteps": 3,
-            "weightDecay": 0.1, "maxGradNorm": 0.3, "perDeviceTrainBatchSize": 4, "gradientAccumulationSteps": 2,
-            "optimizer": "adafactor", "gradientCheckpointing": True, "dtype": "float32", "evalSteps": 5,
-            "earlyStopping": {"patience": 2, "threshold": 0.01}, "groupByLength": True, "labelSmoothing": 0.1,
+            "seed": 1,
+            "dataSeed": 2,
+            "epochs": 1.5,
+            "maxSteps": 10,
+            "learningRate": 1e-3,
+            "scheduler": "cosine",
+            "warmupSteps": 3,
+            "weightDecay": 0.1,
+            "maxGradNorm": 0.3,
+            "perDeviceTrainBatchSize": 4,
+            "gradientAccumulationSteps": 2,
+            "optimizer": "adafactor",
+            "gradientCheckpointing": True,
+            "dtype": "float32",
+            "evalSteps": 5,
+            "earlyStopping": {"patience": 2, "threshold": 0.01},
+            "groupByLength": True,
+            "labelSmoothing": 0.1,
         },
     )
 
@@ -89,9 +117,7 @@ def test_lora_refuses_nonsense(options: dict[str, Any], said: str) -> None:
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "targets", [["o_proj", "qkv_proj"], ["self_attn.o_proj"], r".*\.mlp\..*", "all-linear", None]
-)
+@pytest.mark.parametrize("targets", [["o_proj", "qkv_proj"], ["self_attn.o_proj"], r".*\.mlp\..*", "all-linear", None])
 def test_target_modules_may_be_names_a_pattern_all_linear_or_left_out(targets: Any) -> None:
     lora(targetModules=targets).check(a_model(), CPU)
 
@@ -134,7 +160,10 @@ def test_qlora_says_how_the_base_is_quantized() -> None:
     pass_ = Qlora.model_validate({"trainData": "train", "quantType": "fp4", "doubleQuant": True})
 
     assert pass_.quantization() == {
-        "load_in_4bit": True, "bnb_4bit_quant_type": "fp4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "bfloat16",
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "fp4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": "bfloat16",
     }
 
 
@@ -146,7 +175,10 @@ def test_qlora_refuses_a_base_that_is_quantized_already() -> None:
 def test_qlora_expects_less_memory_than_lora() -> None:
     facts = a_model()
 
-    assert Qlora.model_validate({"trainData": "t"}).estimate(facts).memory < lora(training={"dtype": "float32"}).estimate(facts).memory
+    assert (
+        Qlora.model_validate({"trainData": "t"}).estimate(facts).memory
+        < lora(training={"dtype": "float32"}).estimate(facts).memory
+    )
 
 
 def test_bf16_is_refused_on_the_cpu_and_taken_on_cuda() -> None:
@@ -162,7 +194,14 @@ def test_bf16_is_refused_on_the_cpu_and_taken_on_cuda() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("blockSize", 64), ("accuracyLevel", 4), ("symmetric", False), ("algorithm", "rtn"), ("mixedPrecision", "last"), ("excludeNodes", ["/x"])],
+    [
+        ("blockSize", 64),
+        ("accuracyLevel", 4),
+        ("symmetric", False),
+        ("algorithm", "rtn"),
+        ("mixedPrecision", "last"),
+        ("excludeNodes", ["/x"]),
+    ],
 )
 def test_options_of_quantized_weights_are_not_ignored_elsewhere(option: str, value: Any) -> None:
     Genai.model_validate({"precision": "int4", option: value}).check(a_model(), CPU)
@@ -172,10 +211,16 @@ def test_options_of_quantized_weights_are_not_ignored_elsewhere(option: str, val
 
 
 def test_the_builder_gets_what_was_asked_for_and_no_token() -> None:
-    pass_ = Genai.model_validate({"blockSize": 64, "symmetric": False, "mixedPrecision": "last", "excludeNodes": ["/a", "/b"]})
+    pass_ = Genai.model_validate(
+        {"blockSize": 64, "symmetric": False, "mixedPrecision": "last", "excludeNodes": ["/a", "/b"]}
+    )
 
     assert pass_.builder_options(trust_remote_code=False) == [
-        "hf_token=false", "block_size=64", "is_symmetric=false", "matmul_mixed_precision=last_matmul:int8", "nodes_to_exclude=/a,/b",
+        "hf_token=false",
+        "block_size=64",
+        "is_symmetric=false",
+        "matmul_mixed_precision=last_matmul:int8",
+        "nodes_to_exclude=/a,/b",
         "hf_remote=false",
     ]
 

@@ -161,7 +161,12 @@ class TestWhatRuns:
         report = ground.run(write("a"), write("b"), write("c"))
 
         assert ground.made() == "mabc"
-        assert ground.listening.told == ["planned 3", "step-0 Succeeded Miss", "step-1 Succeeded Miss", "step-2 Succeeded Miss"]
+        assert ground.listening.told == [
+            "planned 3",
+            "step-0 Succeeded Miss",
+            "step-1 Succeeded Miss",
+            "step-2 Succeeded Miss",
+        ]
         assert report.outcome == "Succeeded"
         assert report.artifact is not None
         assert (report.artifact.bytes, report.artifact.files, report.artifact.format) == (4, 1, HF)
@@ -310,7 +315,12 @@ class TestHowItFails:
         assert isinstance(error.__cause__, RuntimeError)
 
     @pytest.mark.parametrize(
-        "full", [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EDQUOT, "Quota"), RuntimeError("I/O error: No space left on device")]
+        "full",
+        [
+            OSError(errno.ENOSPC, "No space left on device"),
+            OSError(errno.EDQUOT, "Quota"),
+            RuntimeError("I/O error: No space left on device"),
+        ],
     )
     def test_a_full_disk_is_told_as_such_whoever_says_it(self, ground: Ground, full: Exception) -> None:
         assert isinstance(self.failing(ground, full), NoSpaceLeft)
@@ -329,7 +339,11 @@ class TestHowItFails:
 
         assert read_published(FileStore(ground.folder / "out")) is None
         assert not (ground.folder / "out" / "report.json").exists()
-        assert (ground.report()["outcome"], ground.report()["reason"], ground.report()["exitCode"]) == ("Failed", "PassFailed", 1)
+        assert (ground.report()["outcome"], ground.report()["reason"], ground.report()["exitCode"]) == (
+            "Failed",
+            "PassFailed",
+            1,
+        )
         assert [p["phase"] for p in ground.report()["passes"]] == ["Succeeded", "Failed"]
 
     def test_after_a_failure_what_came_before_is_in_the_cache(self, ground: Ground) -> None:

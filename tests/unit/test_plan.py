@@ -75,7 +75,9 @@ class TestWhatItSays:
         assert [step.hit for step in plan.steps] == [False, False, False]
         assert plan.published is None
 
-    def test_the_same_job_has_the_same_keys_in_another_folder(self, ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> None:
+    def test_the_same_job_has_the_same_keys_in_another_folder(
+        self, ground: Ground, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
         elsewhere = Ground(tmp_path_factory.mktemp("elsewhere"))
 
         assert keys(ground.plan()) == keys(elsewhere.plan())
@@ -118,7 +120,9 @@ class TestWhatItSays:
         assert big.steps[2].estimate.disk > small.steps[2].estimate.disk
 
     def test_data_that_no_pass_refers_to_are_looked_at_all_the_same(self, ground: Ground) -> None:
-        ground.manifest["spec"]["data"].append({"name": "holdout", "source": {"path": "train.jsonl"}, "text": {"columns": ["phrase"]}})
+        ground.manifest["spec"]["data"].append(
+            {"name": "holdout", "source": {"path": "train.jsonl"}, "text": {"columns": ["phrase"]}}
+        )
 
         assert isinstance(ground.refused(), InvalidData)
 
@@ -152,7 +156,9 @@ class TestWhatItRefuses:
         assert error.where == "spec.passes[0].genai.precision"
 
     def test_a_template_that_names_an_unknown_column_before_any_file_is_opened(self, ground: Ground) -> None:
-        data = [{"name": "train", "source": {"path": "nowhere.jsonl"}, "text": {"columns": ["text"], "template": "{txt}"}}]
+        data = [
+            {"name": "train", "source": {"path": "nowhere.jsonl"}, "text": {"columns": ["text"], "template": "{txt}"}}
+        ]
 
         error = ground.refused(data=data)
 

@@ -13,7 +13,9 @@ from millwright_runner.problems import describe, path_text, shown
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel, validate_by_alias=True, validate_by_name=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, alias_generator=to_camel, validate_by_alias=True, validate_by_name=False
+    )
 
 
 class Inner(Strict):
@@ -102,7 +104,10 @@ def test_a_wrong_value_says_what_was_found_and_what_is_expected(value: dict[str,
 @pytest.mark.parametrize(
     ("value", "line"),
     [
-        ({"inner": {"batch": "atuo"}}, "inner.batch: found 'atuo', expected a whole number or auto (did you mean 'auto'?)"),
+        (
+            {"inner": {"batch": "atuo"}},
+            "inner.batch: found 'atuo', expected a whole number or auto (did you mean 'auto'?)",
+        ),
         ({"inner": {"batch": 1.5}}, "inner.batch: found 1.5, expected a whole number or auto"),
         ({"inner": {"stop": "erly"}}, "inner.stop: found 'erly', expected one of early, late (did you mean 'early'?)"),
         ({"pattern": 5}, "pattern: found 5, expected a list of text or text"),
@@ -121,7 +126,9 @@ def test_what_is_missing_says_what_it_would_be() -> None:
 
 
 def test_a_models_own_check_speaks_for_itself() -> None:
-    assert problems({"flag": True}, where="spec.data[0].text") == ["spec.data[0].text: flag goes with line-by-line; kind is join"]
+    assert problems({"flag": True}, where="spec.data[0].text") == [
+        "spec.data[0].text: flag goes with line-by-line; kind is join"
+    ]
     assert problems({"flag": True}) == ["flag goes with line-by-line; kind is join"]
 
 
@@ -130,8 +137,12 @@ def test_a_document_of_another_type_is_named_as_a_whole() -> None:
 
 
 def test_paths_continue_the_place_they_are_in() -> None:
-    assert problems({"inner": {"seed": -1}}, where="spec.passes[0].lora")[0].startswith("spec.passes[0].lora.inner.seed: ")
-    assert problems({"zzz": 1}, where="spec.passes[0].custom.options")[0].startswith("spec.passes[0].custom.options.zzz: ")
+    assert problems({"inner": {"seed": -1}}, where="spec.passes[0].lora")[0].startswith(
+        "spec.passes[0].lora.inner.seed: "
+    )
+    assert problems({"zzz": 1}, where="spec.passes[0].custom.options")[0].startswith(
+        "spec.passes[0].custom.options.zzz: "
+    )
 
 
 def test_unknown_keys_come_first_since_they_often_explain_the_rest() -> None:
@@ -149,15 +160,31 @@ def test_a_value_that_was_put_under_a_wrong_key_is_not_repeated() -> None:
 
 def job(**spec: Any) -> dict[str, Any]:
     whole = {"model": {"path": "m"}, "passes": [{"merge": {}}], "output": {"path": "o"}} | spec
-    return {"apiVersion": "millwright.dev/v1alpha1", "kind": "OptimizationJob", "metadata": {"name": "j"}, "spec": whole}
+    return {
+        "apiVersion": "millwright.dev/v1alpha1",
+        "kind": "OptimizationJob",
+        "metadata": {"name": "j"},
+        "spec": whole,
+    }
 
 
 @pytest.mark.parametrize(
     "key",
-    ["execution", "evaluation", "search", "credentials", "retry", "suspend", "activeDeadlineSeconds", "ttlSecondsAfterFinished"],
+    [
+        "execution",
+        "evaluation",
+        "search",
+        "credentials",
+        "retry",
+        "suspend",
+        "activeDeadlineSeconds",
+        "ttlSecondsAfterFinished",
+    ],
 )
 def test_fields_of_later_versions_are_no_misspellings(key: str) -> None:
-    assert problems(job(**{key: {}}), OptimizationJob) == [f"spec.{key}: is not supported by this version yet (leave it out)"]
+    assert problems(job(**{key: {}}), OptimizationJob) == [
+        f"spec.{key}: is not supported by this version yet (leave it out)"
+    ]
 
 
 @pytest.mark.parametrize("source", ["azureBlob", "azureML", "volume"])
@@ -167,11 +194,15 @@ def test_sources_of_later_versions_neither(source: str) -> None:
     assert problems(job(model={source: {}}), OptimizationJob) == [
         f"spec.model.{source}: is not supported by this version yet (leave it out)"
     ]
-    assert f"spec.data[0].source.{source}: is not supported by this version yet (leave it out)" in problems(job(data=data), OptimizationJob)
+    assert f"spec.data[0].source.{source}: is not supported by this version yet (leave it out)" in problems(
+        job(data=data), OptimizationJob
+    )
 
 
 def test_resources_of_a_step_neither() -> None:
-    found = problems(job(passes=[{"lora": {}}, {"genai": {}, "resources": {"requests": {"cpu": "4"}}}]), OptimizationJob)
+    found = problems(
+        job(passes=[{"lora": {}}, {"genai": {}, "resources": {"requests": {"cpu": "4"}}}]), OptimizationJob
+    )
 
     assert found == ["spec.passes[1].resources: is not supported by this version yet (leave it out)"]
 
@@ -185,7 +216,10 @@ def test_a_status_is_the_clusters() -> None:
 @pytest.mark.parametrize(
     ("step", "line"),
     [
-        ({"lora": None, "r": 16}, "a step names exactly one pass; lora and r are given (indent a pass's options below its name)"),
+        (
+            {"lora": None, "r": 16},
+            "a step names exactly one pass; lora and r are given (indent a pass's options below its name)",
+        ),
         ({"lora": {}, "merge": {}}, "a step names exactly one pass; lora and merge are given"),
         ({"name": "x"}, "a step names exactly one pass; none is given"),
         ("merge", "a step is a mapping such as 'lora: {r: 16}'"),
@@ -206,7 +240,9 @@ def test_a_step_with_a_bad_name() -> None:
 
 
 def test_a_name_that_yaml_reads_as_true_asks_for_quotes() -> None:
-    assert problems(job(data=[{"name": True, "source": {"path": "p"}, "text": {}}]), OptimizationJob)[0].endswith("(write it in quotes)")
+    assert problems(job(data=[{"name": True, "source": {"path": "p"}, "text": {}}]), OptimizationJob)[0].endswith(
+        "(write it in quotes)"
+    )
 
 
 # Small parts.

@@ -69,7 +69,9 @@ def test_what_is_published_can_be_read_and_used_in_place(store: Store, memo: Dig
     assert keys(store) == [*(f"111111111111/{name}" for name in names), MANIFEST]
 
 
-def test_the_root_manifest_is_written_last(store: Store, memo: DigestMemo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_root_manifest_is_written_last(
+    store: Store, memo: DigestMemo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written: list[str] = []
     write = type(store).write
 
@@ -93,13 +95,17 @@ def test_publishing_the_same_again_writes_nothing(store: Store, memo: DigestMemo
 def test_another_result_is_refused_and_nothing_is_written(store: Store, memo: DigestMemo, tmp_path: Path) -> None:
     first = put(store, ONE, model(tmp_path / "one"), memo)
     before = keys(store)
-    with pytest.raises(OutputExists, match=r"another result \(111111111111; this job's is 222222222222\).*replace: true"):
+    with pytest.raises(
+        OutputExists, match=r"another result \(111111111111; this job's is 222222222222\).*replace: true"
+    ):
         put(store, TWO, model(tmp_path / "two"), memo)
     assert keys(store) == before
     assert read_published(store) == first
 
 
-def test_another_result_replaces_when_told_to_and_the_old_one_goes(store: Store, memo: DigestMemo, tmp_path: Path) -> None:
+def test_another_result_replaces_when_told_to_and_the_old_one_goes(
+    store: Store, memo: DigestMemo, tmp_path: Path
+) -> None:
     put(store, ONE, model(tmp_path / "one"), memo)
     store.write("111111111111/notes.txt", b"a person's own")
     published = put(store, TWO, model(tmp_path / "two"), memo, replace=True)
@@ -117,7 +123,9 @@ def test_there_and_back_again(store: Store, memo: DigestMemo, tmp_path: Path) ->
         assert len(keys(store)) == 5
 
 
-def test_an_old_result_that_a_killed_run_left_goes_with_the_next_run(store: Store, memo: DigestMemo, tmp_path: Path) -> None:
+def test_an_old_result_that_a_killed_run_left_goes_with_the_next_run(
+    store: Store, memo: DigestMemo, tmp_path: Path
+) -> None:
     put(store, ONE, model(tmp_path / "one"), memo)
     old = {entry.key: store.read(entry.key) for entry in store.list("1")}
     put(store, TWO, model(tmp_path / "two"), memo, replace=True)
@@ -142,7 +150,15 @@ def test_a_result_in_the_same_store_is_copied_there_not_sent(store: Store, memo:
     files, _ = digest_folder(folder, memo)
     cached = save_tree(store, ".millwright/cache/k", folder, {}, files)
     published = publish(
-        store, ONE, folder=None, files=cached.files, cached=cached, memo=memo, format="onnx-genai", meta={}, replace=False
+        store,
+        ONE,
+        folder=None,
+        files=cached.files,
+        cached=cached,
+        memo=memo,
+        format="onnx-genai",
+        meta={},
+        replace=False,
     )
     assert damaged_files(store, published, memo) == []
     linked, source = store.local("111111111111/model.onnx.data"), store.local(f"{cached.root}/model.onnx.data")
@@ -159,7 +175,9 @@ def test_a_manifest_that_is_not_ours_is_never_overwritten(store: Store, memo: Di
         assert blob.data == theirs
 
 
-def test_of_racing_jobs_one_publishes_and_the_others_are_refused(store: Store, memo: DigestMemo, tmp_path: Path) -> None:
+def test_of_racing_jobs_one_publishes_and_the_others_are_refused(
+    store: Store, memo: DigestMemo, tmp_path: Path
+) -> None:
     folders = [model(tmp_path / str(i)) for i in range(6)]
 
     def race(number: int) -> str | None:
@@ -257,6 +275,11 @@ def test_the_root_manifest_names_all_that_a_reader_needs(store: Store, memo: Dig
     blob = store.read(MANIFEST)
     assert blob is not None
     body = json.loads(blob.data)
-    assert (body["kind"], body["prefix"], body["fingerprint"], body["format"]) == ("PublishedModel", ONE[:12], ONE, "onnx-genai")
+    assert (body["kind"], body["prefix"], body["fingerprint"], body["format"]) == (
+        "PublishedModel",
+        ONE[:12],
+        ONE,
+        "onnx-genai",
+    )
     assert body["bytes"] == 2 * MIB + 2
     assert all(set(file) == {"path", "size", "sha256"} for file in body["files"])

@@ -84,7 +84,9 @@ def test_a_misspelt_pass_is_named_with_a_suggestion() -> None:
 
 def test_a_wrong_option_is_named_with_its_place() -> None:
     with pytest.raises(InvalidManifest) as caught:
-        registry.bind(job(MERGE | {"name": "a"}, {"lora": {"trainData": "train", "ranck": 8, "training": {"learningRate": -1}}}))
+        registry.bind(
+            job(MERGE | {"name": "a"}, {"lora": {"trainData": "train", "ranck": 8, "training": {"learningRate": -1}}})
+        )
 
     assert "spec.passes[1].lora.ranck" in str(caught.value)
     assert "spec.passes[1].lora.training.learningRate" in str(caught.value)
@@ -99,7 +101,14 @@ def test_data_that_is_not_declared_is_named_with_a_suggestion() -> None:
 
 @pytest.mark.parametrize(
     "chain",
-    [[LORA, MERGE, GENAI], [QLORA, MERGE, GENAI], [GENAI], [LORA], [LORA, MERGE], [LORA, MERGE, {**LORA, "name": "again"}, {**MERGE, "name": "twice"}]],
+    [
+        [LORA, MERGE, GENAI],
+        [QLORA, MERGE, GENAI],
+        [GENAI],
+        [LORA],
+        [LORA, MERGE],
+        [LORA, MERGE, {**LORA, "name": "again"}, {**MERGE, "name": "twice"}],
+    ],
 )
 def test_passes_combine_freely_where_formats_fit(chain: list[dict[str, Any]]) -> None:
     registry.check_chain(registry.bind(job(*chain)))
@@ -109,9 +118,15 @@ def test_passes_combine_freely_where_formats_fit(chain: list[dict[str, Any]]) ->
     ("chain", "said"),
     [
         ([QLORA, GENAI], "spec.passes[1]: genai reads hf, and qlora before it gives hf+adapter (put merge in between)"),
-        ([LORA, {**LORA, "name": "two"}], "spec.passes[1]: lora reads hf, and lora before it gives hf+adapter (put merge in between)"),
+        (
+            [LORA, {**LORA, "name": "two"}],
+            "spec.passes[1]: lora reads hf, and lora before it gives hf+adapter (put merge in between)",
+        ),
         ([MERGE], "spec.passes[0]: merge reads hf+adapter, and the model gives hf (put lora or qlora in between)"),
-        ([GENAI, MERGE], "spec.passes[1]: merge reads hf+adapter, and genai before it gives onnx-genai (no installed pass turns the one into the other)"),
+        (
+            [GENAI, MERGE],
+            "spec.passes[1]: merge reads hf+adapter, and genai before it gives onnx-genai (no installed pass turns the one into the other)",
+        ),
     ],
 )
 def test_a_chain_that_does_not_fit_says_what_would(chain: list[dict[str, Any]], said: str) -> None:

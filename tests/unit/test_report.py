@@ -11,7 +11,8 @@ from millwright_api.report import TERMINATION_MESSAGE_BYTES, ArtifactReport, Pas
 
 def a_pass(**changes: object) -> PassReport:
     return PassReport.model_validate(
-        {"name": "finetune", "pass": "lora", "phase": "Succeeded", "cache": "Miss", "key": "0" * 64, "digest": "1" * 64} | changes
+        {"name": "finetune", "pass": "lora", "phase": "Succeeded", "cache": "Miss", "key": "0" * 64, "digest": "1" * 64}
+        | changes
     )
 
 
@@ -33,7 +34,10 @@ def test_a_short_report_is_told_whole() -> None:
 @pytest.mark.parametrize("letter", ["x", "ü", "語", "🙂"])
 def test_a_long_report_is_cut_to_4096_bytes_in_any_script(letter: str) -> None:
     report = a_report(
-        outcome="Failed", reason="PassFailed", exitCode=1, message=letter * 20_000,
+        outcome="Failed",
+        reason="PassFailed",
+        exitCode=1,
+        message=letter * 20_000,
         passes=[a_pass(metrics={f"m{i}": float(i) for i in range(50)}) for _ in range(32)],
         versions={f"library-{i}": "1.0" for i in range(200)},
     )

@@ -134,7 +134,9 @@ def test_writers_and_removers_in_the_same_folder_do_not_disturb_each_other(store
     assert [process.wait() for process in running] == [0, 0, 0]
 
 
-def test_what_a_killed_writer_left_is_never_seen_and_goes_away(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_killed_writer_left_is_never_seen_and_goes_away(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path; from millwright_runner.stores import disk\n"
         "def die(stream): stream.write(b'half'); stream.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -262,7 +264,9 @@ def test_a_disk_that_is_full_is_said_with_figures_and_nothing_half_written_is_le
         (errno.EIO, StoreUnavailable), (errno.ESTALE, StoreUnavailable),
     ],
 )  # fmt: skip
-def test_what_a_disk_says_becomes_an_error_that_a_person_can_act_on(number: int, expected: type[Exception], tmp_path: Path) -> None:
+def test_what_a_disk_says_becomes_an_error_that_a_person_can_act_on(
+    number: int, expected: type[Exception], tmp_path: Path
+) -> None:
     with pytest.raises(expected, match=str(tmp_path)), told(tmp_path / "f", 10):
         raise OSError(number, os.strerror(number))
 

@@ -169,7 +169,9 @@ def test_two_processes_may_upload_the_same_file_at_once(s3: S3Bucket, tmp_path: 
 def test_a_download_whose_process_was_killed_goes_on_where_it_stopped(s3: S3Bucket, tmp_path: Path) -> None:
     file, digest = make(tmp_path / "f", 60 * MIB)
     open_s3(s3).put("f", file, digest)
-    script = PUT_UNTIL_KILLED.replace('.put("f", Path(sys.argv[3]), sys.argv[4], w', '.get("f", Path(sys.argv[3]), sys.argv[4], w')
+    script = PUT_UNTIL_KILLED.replace(
+        '.put("f", Path(sys.argv[3]), sys.argv[4], w', '.get("f", Path(sys.argv[3]), sys.argv[4], w'
+    )
     command = [sys.executable, "-c", script, s3.location("x").uri, str(PART), str(tmp_path / "got" / "f"), digest]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -407,7 +409,9 @@ PAGE = b"<html><body>Welcome!</body></html>"
         (b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n", UserError),
     ],
 )
-def test_a_server_of_another_kind_is_the_users_error(s3: S3Bucket, answer: bytes, expected: type[MillwrightError]) -> None:
+def test_a_server_of_another_kind_is_the_users_error(
+    s3: S3Bucket, answer: bytes, expected: type[MillwrightError]
+) -> None:
     with a_server_that_says(answer) as endpoint:
         error = failure(lambda: open_s3(s3, endpoint))
         assert isinstance(error, expected)
@@ -415,7 +419,9 @@ def test_a_server_of_another_kind_is_the_users_error(s3: S3Bucket, answer: bytes
         assert error.exit_code == 2
 
 
-def test_a_server_that_takes_calls_and_never_answers_is_unreachable(s3: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_takes_calls_and_never_answers_is_unreachable(
+    s3: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(s3_line, "FIRST_READ_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = failure(lambda: open_s3(s3, f"http://127.0.0.1:{silent.getsockname()[1]}"))
@@ -450,7 +456,9 @@ def test_an_endpoint_with_a_login_in_it_is_shown_without(s3: S3Bucket) -> None:
     assert isinstance(error, StoreUnreachable)
 
 
-def test_a_wrong_secret_is_denied_and_says_where_the_credentials_came_from(s3: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_secret_is_denied_and_says_where_the_credentials_came_from(
+    s3: S3Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
     error = failure(lambda: open_s3(s3))
     assert isinstance(error, AccessDenied)
@@ -478,8 +486,12 @@ def test_a_profile_that_does_not_exist_is_denied(s3: S3Bucket, monkeypatch: pyte
     assert "misspelt" in str(error)
 
 
-def test_credentials_from_a_file_are_named_as_such(s3: S3Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "credentials").write_text(f"[default]\naws_access_key_id={ACCESS}\naws_secret_access_key=wrong-secret\n")
+def test_credentials_from_a_file_are_named_as_such(
+    s3: S3Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "credentials").write_text(
+        f"[default]\naws_access_key_id={ACCESS}\naws_secret_access_key=wrong-secret\n"
+    )
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))

@@ -101,7 +101,9 @@ def test_files_without_a_manifest_are_no_tree(store: Store, memo: DigestMemo, tm
     assert load_tree(store, "cache/k") is None
 
 
-def test_the_manifest_comes_last(store: Store, memo: DigestMemo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifest_comes_last(
+    store: Store, memo: DigestMemo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[list[str]] = []
     write = type(store).write
 
@@ -132,7 +134,9 @@ def test_a_flat_tree_can_be_used_where_it_lies(store: Store, memo: DigestMemo, t
     assert same(fetch_tree(store, tree, tmp_path / "f", memo), tmp_path / "made") == (store.local("") is None)
 
 
-def test_a_flat_trees_own_manifest_would_be_overwritten_and_is_refused(store: Store, memo: DigestMemo, tmp_path: Path) -> None:
+def test_a_flat_trees_own_manifest_would_be_overwritten_and_is_refused(
+    store: Store, memo: DigestMemo, tmp_path: Path
+) -> None:
     folder = model(tmp_path / "made")
     (folder / MANIFEST).write_text("{}")
     with pytest.raises(UserError, match=r"a file of its own named manifest\.json"):
@@ -176,13 +180,17 @@ def test_of_many_racing_writers_one_wins_and_its_tree_is_whole(store: Store, mem
     assert verify_tree(store, winner, memo) == []
 
 
-def test_what_an_interrupted_writer_left_goes_when_another_succeeds(store: Store, memo: DigestMemo, tmp_path: Path) -> None:
+def test_what_an_interrupted_writer_left_goes_when_another_succeeds(
+    store: Store, memo: DigestMemo, tmp_path: Path
+) -> None:
     store.write("cache/k/00112233/half", b"of something")
     save(store, model(tmp_path / "made"), memo)
     assert "cache/k/00112233/half" not in keys(store)
 
 
-def test_a_manifest_that_is_not_whole_counts_as_none_and_is_replaced(store: Store, memo: DigestMemo, tmp_path: Path) -> None:
+def test_a_manifest_that_is_not_whole_counts_as_none_and_is_replaced(
+    store: Store, memo: DigestMemo, tmp_path: Path
+) -> None:
     folder = model(tmp_path / "made")
     save(store, folder, memo)
     blob = store.read(f"cache/k/{MANIFEST}")
@@ -195,7 +203,9 @@ def test_a_manifest_that_is_not_whole_counts_as_none_and_is_replaced(store: Stor
 
 
 @pytest.mark.parametrize("path", ["../../etc/passwd", "/etc/passwd", "a/../../b", ""])
-def test_a_manifest_cannot_name_files_outside_its_tree(store: Store, memo: DigestMemo, tmp_path: Path, path: str) -> None:
+def test_a_manifest_cannot_name_files_outside_its_tree(
+    store: Store, memo: DigestMemo, tmp_path: Path, path: str
+) -> None:
     save(store, model(tmp_path / "made"), memo)
     blob = store.read(f"cache/k/{MANIFEST}")
     assert blob is not None
@@ -230,7 +240,9 @@ def test_a_corrupted_file_is_never_handed_out(
     assert not (tmp_path / "fetched" / "config.json").exists()
 
 
-def test_a_file_that_was_replaced_through_the_store_is_found_by_looking(store: Store, memo: DigestMemo, tmp_path: Path) -> None:
+def test_a_file_that_was_replaced_through_the_store_is_found_by_looking(
+    store: Store, memo: DigestMemo, tmp_path: Path
+) -> None:
     tree = save(store, model(tmp_path / "made"), memo)
     store.write(f"{tree.root}/config.json", b'{"model_type": "phi4"}')
     assert verify_tree(store, tree, memo) == ["config.json: its sha256 is another one"]

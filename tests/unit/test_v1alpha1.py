@@ -23,7 +23,11 @@ GOOD: dict[str, Any] = {
                 "text": {"columns": ["phrase", "tone"], "template": "{phrase}\n{tone}", "maxLength": 2048},
             }
         ],
-        "passes": [{"name": "finetune", "lora": {"r": 64, "trainData": "train"}}, {"merge": {}}, {"genai": {"precision": "int4"}}],
+        "passes": [
+            {"name": "finetune", "lora": {"r": 64, "trainData": "train"}},
+            {"merge": {}},
+            {"genai": {"precision": "int4"}},
+        ],
         "output": {"s3": {"uri": "s3://team-a/models/phi3-emotion/"}},
     },
 }
@@ -102,7 +106,11 @@ def test_a_chat_data_set_needs_no_options() -> None:
         ("metadata.name", DELETE, "Field required"),
         ("spec.modle", {}, "Extra inputs"),
         ("spec.model", {}, "exactly one of huggingFace, s3, path is needed; none is given"),
-        ("spec.model.path", "models/x", "exactly one of huggingFace, s3, path is needed; huggingFace and path are given"),
+        (
+            "spec.model.path",
+            "models/x",
+            "exactly one of huggingFace, s3, path is needed; huggingFace and path are given",
+        ),
         ("spec.model.trustRemoteCode", "yes", "valid boolean"),
         ("spec.model.trust_remote_code", True, "Extra inputs"),
         ("spec.model.huggingFace.repo", "", "at least 1 character"),

@@ -35,7 +35,10 @@ def test_after_a_failure_the_scratch_folder_is_kept_and_the_result_is_not(tmp_pa
 def test_after_a_users_error_nothing_is_left_not_even_the_folders_that_were_made(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
 
-    with pytest.raises(UserError), workplace(tmp_path / "out" / ".millwright" / "work", "k", waiting=lambda: None) as place:
+    with (
+        pytest.raises(UserError),
+        workplace(tmp_path / "out" / ".millwright" / "work", "k", waiting=lambda: None) as place,
+    ):
         (place.scratch / "tokens").write_text("packed")
         raise UserError("line 7 is malformed")
 
@@ -54,7 +57,9 @@ with workplace(Path(sys.argv[1]), "k", waiting=lambda: None) as place:
 
 
 def holder(root: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
@@ -121,7 +126,9 @@ def test_those_who_wait_get_the_lock_one_after_the_other(tmp_path: Path) -> None
 
 
 def test_a_private_folder_is_empty_and_those_of_dead_processes_go(tmp_path: Path) -> None:
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
     gone = tmp_path / f"process-{dead.stdout.strip()}"
     gone.mkdir()
     alive = tmp_path / f"process-{os.getppid()}"

@@ -55,7 +55,9 @@ def _version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True, epilog=EPILOG)
 def _millwright(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, metavar="", help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, metavar="", help="Print the version.")
+    ] = False,
 ) -> None:
     """Turns a declaration (model, data, passes, target) into a tuned, compressed model."""
     if context.invoked_subcommand is None:
@@ -89,7 +91,9 @@ def _leave_at_once(arguments: list[str]) -> Callable[[int, FrameType | None], No
     def handle(number: int, frame: FrameType | None) -> NoReturn:
         """Says that it stops, and is gone."""
         try:
-            _failed(Stopped(f"{signal.Signals(number).name}: stopped before anything was made", signal=number), arguments)
+            _failed(
+                Stopped(f"{signal.Signals(number).name}: stopped before anything was made", signal=number), arguments
+            )
             sys.stdout.flush()
         finally:
             os._exit(128 + number)

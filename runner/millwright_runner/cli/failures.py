@@ -43,7 +43,9 @@ def as_failure(error: BaseException) -> MillwrightError:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceLeft(f"the disk is full: {error.strerror}", where=str(error.filename) if error.filename else None)
     if isinstance(error, MemoryError):
-        return InternalError("this machine has too little memory for it", hint="`millwright plan` estimates what a job needs")
+        return InternalError(
+            "this machine has too little memory for it", hint="`millwright plan` estimates what a job needs"
+        )
     first = (str(error) or "no message").splitlines()[0]
     return InternalError(f"{type(error).__name__}: {first}", hint="this is a bug of Millwright's or of a library")
 

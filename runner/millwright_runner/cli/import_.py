@@ -21,13 +21,20 @@ class FileExists(UserError):
 
 
 def command(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="Olive's workflow: JSON or YAML, new format or old.", show_default=False)],
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG", help="Olive's workflow: JSON or YAML, new format or old.", show_default=False),
+    ],
     *,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the manifest here. Default: stdout.", show_default=False),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the manifest here. Default: stdout.", show_default=False
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace FILE when it holds something else.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", metavar="", help="Replace FILE when it holds something else.")
+    ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -47,12 +54,16 @@ def command(
         for line in found.unmapped:
             sys.stderr.write(f"{line}{' (the model is another one without it)' if line.blocks else ''}\n")
     if json:
-        screen.print_json({
-            "manifest": found.manifest,
-            "runnable": found.runnable,
-            "notTakenOver": [{"path": u.path, "value": u.value, "why": u.why, "blocks": u.blocks} for u in found.unmapped],
-            "notes": [str(note) for note in found.notes],
-        })
+        screen.print_json(
+            {
+                "manifest": found.manifest,
+                "runnable": found.runnable,
+                "notTakenOver": [
+                    {"path": u.path, "value": u.value, "why": u.why, "blocks": u.blocks} for u in found.unmapped
+                ],
+                "notes": [str(note) for note in found.notes],
+            }
+        )
     elif output is None:
         sys.stdout.write(text)
 

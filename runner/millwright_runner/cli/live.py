@@ -99,7 +99,9 @@ class LiveView(Watch):
     def _title(self) -> Text:
         assert self._plan is not None  # drawn only once there is a plan
         steps = plural(len(self._plan.steps), "step")
-        title = Text.assemble((self._plan.job.metadata.name, "bold"), f" · {steps} · {duration(self._clock() - self._began)}")
+        title = Text.assemble(
+            (self._plan.job.metadata.name, "bold"), f" · {steps} · {duration(self._clock() - self._began)}"
+        )
         title.no_wrap, title.overflow = True, "ellipsis"
         return title
 

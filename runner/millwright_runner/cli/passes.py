@@ -23,10 +23,14 @@ EXAMPLE = "[bold]Example[/bold]  millwright passes lora"
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show this pass's options.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Show this pass's options.", show_default=False)
+    ] = None,
     *,
     json: JsonOption = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", metavar="", help="Print the page docs/passes.md: the built-in passes.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", metavar="", help="Print the page docs/passes.md: the built-in passes.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """List the installed passes, or one pass's options with their types, bounds, defaults and units."""

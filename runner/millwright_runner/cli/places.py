@@ -29,7 +29,8 @@ def settings(manifest: Manifest, cache: str | None) -> Settings:
     except OSError as error:
         kind = NoSpaceLeft if error.errno in (errno.ENOSPC, errno.EDQUOT) else AccessDenied
         raise kind(
-            f"the folder for downloads and scratch files cannot be made: {error.strerror}", where=str(place),
+            f"the folder for downloads and scratch files cannot be made: {error.strerror}",
+            where=str(place),
             hint="set MILLWRIGHT_HOME to a folder that can be written to",
         ) from error
     return Settings(base=manifest.base, home=place, cache=cache_place(cache))

@@ -84,7 +84,9 @@ def show(plan: Plan) -> None:
     for step in plan.steps:
         memory, disk = ("–", "–") if step.hit else (size(step.estimate.memory), size(step.estimate.disk))
         cache = _cache(plan, step).lower()
-        table.add_row(str(step.step.index + 1), step.step.name, step.step.pass_.name, step.key[:12], cache, memory, disk)
+        table.add_row(
+            str(step.step.index + 1), step.step.name, step.step.pass_.name, step.key[:12], cache, memory, disk
+        )
     console.print()
     console.print(table)
     console.print()

@@ -59,9 +59,7 @@ def command(
         sys.stdout.write(f"{report.artifact.uri}\n" if quiet else f"\n{summary(plan, report)}\n")
 
 
-def _run(
-    plan: Plan, chosen: Settings, job: manifest.Manifest, *, quiet: bool, debug: bool, began: float
-) -> RunReport:
+def _run(plan: Plan, chosen: Settings, job: manifest.Manifest, *, quiet: bool, debug: bool, began: float) -> RunReport:
     """Runs a plan with somebody watching.
 
     Raises:
@@ -71,7 +69,11 @@ def _run(
 
     log = None if debug else screen.nameless_log()
     stop = StopFlag()
-    with screen.libraries_kept_off(log) as console, _watch(console, quiet=quiet, plain=debug) as watch, _stopping(stop, watch):
+    with (
+        screen.libraries_kept_off(log) as console,
+        _watch(console, quiet=quiet, plain=debug) as watch,
+        _stopping(stop, watch),
+    ):
         try:
             return pipeline.run(plan, chosen, watch, stop)
         except Exception as error:

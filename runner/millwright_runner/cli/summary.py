@@ -68,7 +68,9 @@ def try_it(uri: str, kind: str, base: str, prompt: str = "Hello") -> str:
     places = {"folder": (uri, "model"), "base": (base, "base")}
     here = {name: local if "://" in place else place.rstrip("/") for name, (place, local) in places.items()}
     code = SNIPPETS[kind].format(prompt=repr(prompt), **{name: repr(place) for name, place in here.items()})
-    wanted = [(place, local) for name, (place, local) in places.items() if "://" in place and f"{{{name}}}" in SNIPPETS[kind]]
+    wanted = [
+        (place, local) for name, (place, local) in places.items() if "://" in place and f"{{{name}}}" in SNIPPETS[kind]
+    ]
     fetch = "".join(f"aws s3 cp --recursive {shlex.quote(place)} {local}\n" for place, local in wanted)
     return f"Try it:\n\n{fetch}ORT_DISABLE_TELEMETRY=1 {_python()} - <<'END'\n{code}\nEND"
 

@@ -48,8 +48,11 @@ class ChatRenderer:
 
     def __init__(self, format: ChatFormat, tokens: Tokens) -> None:  # noqa: A002
         if tokens.chat_template is None:
-            raise InvalidData("the tokenizer has no chat template", where=str(tokens.folder),
-                              hint="use text with a template of your own, or a model that was made for chat")
+            raise InvalidData(
+                "the tokenizer has no chat template",
+                where=str(tokens.folder),
+                hint="use text with a template of your own, or a model that was made for chat",
+            )
         self._column, self._answers = format.column, format.loss_on == "answer"
         self._special = tokens.special
         try:
@@ -92,7 +95,8 @@ class ChatRenderer:
                 if not (text.startswith(before) and len(before) <= end):
                     raise InvalidData(
                         "the chat template writes earlier turns anew when later ones follow: the assistant's tokens "
-                        "cannot be told", where=where,
+                        "cannot be told",
+                        where=where,
                         hint="set lossOn to all, or mark them with {% generation %} in the template",
                     )
                 spans.append((len(before), end))
@@ -155,8 +159,11 @@ def messages_of(row: dict[str, Any], column: str, where: str) -> list[Message]:
         raise missing_column(column, row, where)
     messages = row[column]
     if not isinstance(messages, list) or not messages:
-        raise InvalidData(f"the column {column!r} holds no list of messages", where=where,
-                          hint='such as [{"role": "user", "content": "…"}]')
+        raise InvalidData(
+            f"the column {column!r} holds no list of messages",
+            where=where,
+            hint='such as [{"role": "user", "content": "…"}]',
+        )
     for number, message in enumerate(messages, 1):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise InvalidData(f"message {number} is no object with a role", where=where)

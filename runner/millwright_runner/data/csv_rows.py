@@ -33,7 +33,8 @@ def read_csv(stream: IO[bytes], place: Callable[[int], str]) -> Iterator[tuple[i
             continue
         if len(fields) != len(header):
             raise InvalidData(
-                f"{_count(len(fields))}, and the header names {len(header)}", where=place(line),
+                f"{_count(len(fields))}, and the header names {len(header)}",
+                where=place(line),
                 hint="put fields that hold commas or line ends into double quotes",
             )
         yield line, dict(zip(header, fields, strict=True))
@@ -79,8 +80,9 @@ def _next(reader: Any, line: int, place: Callable[[int], str]) -> list[str] | No
         return next(reader, None)
     except csv.Error as error:
         message = "a quote is opened and never closed" if "unexpected end" in str(error) else str(error)
-        raise InvalidData(f"malformed CSV: {message}", where=place(line),
-                          hint="a double quote inside a quoted field is written twice") from error
+        raise InvalidData(
+            f"malformed CSV: {message}", where=place(line), hint="a double quote inside a quoted field is written twice"
+        ) from error
 
 
 def _count(fields: int) -> str:

@@ -90,8 +90,11 @@ def _look_at_path(path: Path, where: str) -> RowFile:
     if not path.exists():
         raise DataNotFound("there is no such file", where=where, hint=missing_path(path))
     if not path.is_file():
-        raise DataNotFound("this is a folder, and a file of rows is expected" if path.is_dir() else "this is no file",
-                           where=where, hint=missing_path(path / "*") if path.is_dir() else None)
+        raise DataNotFound(
+            "this is a folder, and a file of rows is expected" if path.is_dir() else "this is no file",
+            where=where,
+            hint=missing_path(path / "*") if path.is_dir() else None,
+        )
     return look(path, where)
 
 

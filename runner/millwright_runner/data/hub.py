@@ -109,8 +109,11 @@ def _commit(source: HuggingFaceData, home: Path, where: str) -> str:
     if offline():
         commit = note.recall()
         if commit is None:
-            raise DataNotFound("it was not downloaded before, and HF_HUB_OFFLINE is set", where=where,
-                               hint="run once without HF_HUB_OFFLINE")
+            raise DataNotFound(
+                "it was not downloaded before, and HF_HUB_OFFLINE is set",
+                where=where,
+                hint="run once without HF_HUB_OFFLINE",
+            )
         return str(commit)
     from huggingface_hub import HfApi
 
@@ -128,7 +131,9 @@ def _files_of(source: HuggingFaceData, commit: str, split: str, where: str) -> l
     try:
         builder = load(source.subset)
     except datasets.exceptions.DatasetNotFoundError as error:  # it is there, or its commit would not be known
-        raise AccessDenied(_first_line(error), where=where, hint="accept its terms on the hub, and set HF_TOKEN") from error
+        raise AccessDenied(
+            _first_line(error), where=where, hint="accept its terms on the hub, and set HF_TOKEN"
+        ) from error
     except (ValueError, FileNotFoundError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         subsets = _subsets(source.repo, commit)
         if source.subset not in subsets and subsets:
@@ -137,15 +142,22 @@ def _files_of(source: HuggingFaceData, commit: str, split: str, where: str) -> l
         raise InvalidData(f"not readable: {_first_line(error)}", where=where) from error
     files = builder.config.data_files or {}
     if builder.name not in BUILDERS:
-        raise InvalidData(f"its files are read by the builder {builder.name!r}", where=where, hint=f"possible: {', '.join(BUILDERS)}")
+        raise InvalidData(
+            f"its files are read by the builder {builder.name!r}", where=where, hint=f"possible: {', '.join(BUILDERS)}"
+        )
     if split not in files:
-        raise DataNotFound(f"there is no split {split!r}", where=where, hint=suggest(split, [str(name) for name in files]))
+        raise DataNotFound(
+            f"there is no split {split!r}", where=where, hint=suggest(split, [str(name) for name in files])
+        )
     plain = type(builder.config)()
     for option in dataclasses.fields(plain):
         value = getattr(builder.config, option.name)
         if option.name not in NO_OPTIONS and value != getattr(plain, option.name):
-            raise InvalidData(f"its README sets {option.name} to {value!r} for reading the files, which cannot be done here",
-                              where=where, hint="download the files, turn them into JSON lines, and use path or s3")
+            raise InvalidData(
+                f"its README sets {option.name} to {value!r} for reading the files, which cannot be done here",
+                where=where,
+                hint="download the files, turn them into JSON lines, and use path or s3",
+            )
     prefix = f"hf://datasets/{source.repo}@{commit}/"
     return [str(name).removeprefix(prefix) for name in files[split]]
 

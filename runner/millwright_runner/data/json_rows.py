@@ -34,8 +34,11 @@ def read_json_lines(stream: IO[bytes], place: Place) -> Iterator[tuple[int, dict
     while line := stream.readline(LARGEST_ROW + 1):
         number += 1
         if len(line) > LARGEST_ROW:
-            raise InvalidData(f"the line is longer than {LARGEST_ROW >> 20} MiB", where=place(number),
-                              hint="one object a line; for one array the suffix is .json")
+            raise InvalidData(
+                f"the line is longer than {LARGEST_ROW >> 20} MiB",
+                where=place(number),
+                hint="one object a line; for one array the suffix is .json",
+            )
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
@@ -104,7 +107,9 @@ class _Buffer:
         first = self.peek()
         if first != "{":
             if first and first not in '["tfn-0123456789':
-                raise InvalidData(f"malformed JSON: {first!r} where an object should start", where=self._place(self.line))
+                raise InvalidData(
+                    f"malformed JSON: {first!r} where an object should start", where=self._place(self.line)
+                )
             raise _not_an_object(first, self._place(self.line))
         while True:
             try:

@@ -44,7 +44,9 @@ class RowWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stack.close()
 
     def add(self, rows: list[Row], joiner: Row) -> None:
@@ -140,7 +142,9 @@ def cut_windows(folder: Path, length: int, stride: int, counts: Counts) -> Count
                 continue
             index.write(array("Q", (start, stop)).tobytes())
             counts = replace(
-                counts, sequences=counts.sequences + 1, tokens=counts.tokens + stop - start,
+                counts,
+                sequences=counts.sequences + 1,
+                tokens=counts.tokens + stop - start,
                 longest=max(counts.longest, stop - start),
             )
     return counts

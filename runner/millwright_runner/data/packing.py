@@ -55,8 +55,11 @@ def pack(found: FoundData, tokenizer: Path, folder: Path, tell: Tell) -> PackedS
         if error.errno not in FULL:
             raise
         shutil.rmtree(folder, ignore_errors=True)
-        raise NoSpaceLeft("no space left for the tokens", where=str(folder),
-                          hint="they take about as much as the rows; set MILLWRIGHT_HOME or the output to a larger disk") from error
+        raise NoSpaceLeft(
+            "no space left for the tokens",
+            where=str(folder),
+            hint="they take about as much as the rows; set MILLWRIGHT_HOME or the output to a larger disk",
+        ) from error
     return PackedSequences(folder, data.format, counts)
 
 
@@ -71,8 +74,11 @@ def _lay_down(found: FoundData, tokens: Tokens, folder: Path, tell: Tell) -> Cou
     if joins:
         counts = cut_windows(folder, data.format.max_length, data.format.stride or data.format.max_length, counts)
     if not counts.sequences:
-        raise InvalidData(f"nothing to train on: in {counts.rows} rows there is no token that the loss would count",
-                          where=found.where, hint="a sequence needs two tokens, of which the first is never predicted")
+        raise InvalidData(
+            f"nothing to train on: in {counts.rows} rows there is no token that the loss would count",
+            where=found.where,
+            hint="a sequence needs two tokens, of which the first is never predicted",
+        )
     return counts
 
 
@@ -132,14 +138,19 @@ def _closed(row: Row, end: int | None) -> Row:
 
 def _counted(counts: Counts, rows: int, short: int, kept: list[int]) -> Counts:
     return replace(
-        counts, rows=counts.rows + rows, left_out=counts.left_out + rows - short,
-        untrained=counts.untrained + short - len(kept), sequences=counts.sequences + len(kept),
-        tokens=counts.tokens + sum(kept), longest=max([counts.longest, *kept]),
+        counts,
+        rows=counts.rows + rows,
+        left_out=counts.left_out + rows - short,
+        untrained=counts.untrained + short - len(kept),
+        sequences=counts.sequences + len(kept),
+        tokens=counts.tokens + sum(kept),
+        longest=max([counts.longest, *kept]),
     )
 
 
 def _too_long(found: FoundData, counts: Counts, shortest: int, limit: int) -> MillwrightError:
     return InvalidData(
-        f"all {counts.rows} rows are longer than maxLength {limit}; the shortest has {shortest} tokens", where=found.where,
+        f"all {counts.rows} rows are longer than maxLength {limit}; the shortest has {shortest} tokens",
+        where=found.where,
         hint=f"set maxLength to {shortest} or more, or strategy to join",
     )

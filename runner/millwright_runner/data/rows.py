@@ -20,7 +20,9 @@ FORMATS = {".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".parquet": "parqu
 """Suffix → format."""
 
 _READERS: dict[str, Callable[[IO[bytes], Callable[[int], str]], Iterator[tuple[int, dict[str, Any]]]]] = {
-    "json": read_json, "jsonl": read_json_lines, "csv": read_csv,
+    "json": read_json,
+    "jsonl": read_json_lines,
+    "csv": read_csv,
 }
 
 
@@ -83,8 +85,11 @@ def format_of(name: str, where: str) -> RowFormat:
     if suffix not in FORMATS or (gzipped and suffix == ".parquet"):
         found = "".join(Path(name).suffixes[-2:] if gzipped else Path(name).suffixes[-1:])
         raise InvalidData(
-            f"the suffix {found!r} is no format of rows" if found else "a file of rows has a suffix that names its format",
-            where=where, hint=f"possible: {', '.join(FORMATS)}, and .json.gz, .jsonl.gz, .csv.gz",
+            f"the suffix {found!r} is no format of rows"
+            if found
+            else "a file of rows has a suffix that names its format",
+            where=where,
+            hint=f"possible: {', '.join(FORMATS)}, and .json.gz, .jsonl.gz, .csv.gz",
         )
     return RowFormat(where, FORMATS[suffix], gzipped)
 

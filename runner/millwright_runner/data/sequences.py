@@ -204,7 +204,8 @@ def split(
     if held >= total:
         raise InvalidData(
             f"{total} sequence{' is' if total == 1 else 's are'} there, and {held} of them would be held back to evaluate on",
-            where="evalFraction" if eval_size is None else "evalSize", hint="give more rows, hold back fewer, or shorten maxLength",
+            where="evalFraction" if eval_size is None else "evalSize",
+            hint="give more rows, hold back fewer, or shorten maxLength",
         )
     order = permutation(total, seed)
     return Part(sequences, order[held:]), Part(sequences, order[:held])

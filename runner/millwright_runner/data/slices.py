@@ -54,7 +54,9 @@ def parse_split(text: str, where: str) -> tuple[str, Slice]:
     """
     match = _SPLIT.fullmatch(text)
     if match is None:
-        raise InvalidManifest(f"{text!r} is no split", where=where, hint="such as train, train[:10%], train[100:200], train[-50:]")
+        raise InvalidManifest(
+            f"{text!r} is no split", where=where, hint="such as train, train[:10%], train[100:200], train[-50:]"
+        )
     start, stop = (_bound(match[end], where) for end in ("start", "stop"))
     return match["name"], Slice(start, stop)
 

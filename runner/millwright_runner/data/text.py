@@ -43,7 +43,8 @@ class TextRenderer:
             self._parts.append(("", format.answer))
         if self._answer and places > 1:
             raise InvalidManifest(
-                f"the template has the answer, {{{self._answer}}}, {places} times", where=f"{where}.template",
+                f"the template has the answer, {{{self._answer}}}, {places} times",
+                where=f"{where}.template",
                 hint="with lossOn answer it stands there once: training counts from there",
             )
 
@@ -80,7 +81,8 @@ class TextRenderer:
             return str(value)
         kind = {type(None): "null", list: "a list", dict: "an object", float: "not a number"}.get(type(value))
         raise InvalidData(
-            f"the column {column!r} holds {kind or type(value).__name__}", where=where,
+            f"the column {column!r} holds {kind or type(value).__name__}",
+            where=where,
             hint="text is made of texts and numbers",
         )
 
@@ -90,7 +92,8 @@ def missing_column(column: str, present: Iterable[str], where: str) -> InvalidDa
     names = list(present)
     hint = suggest(column, names)
     return InvalidData(
-        f"there is no column {column!r}; the columns are {', '.join(names) if names else 'none'}", where=where,
+        f"there is no column {column!r}; the columns are {', '.join(names) if names else 'none'}",
+        where=where,
         hint=hint if hint.startswith("did you") else None,
     )
 
@@ -117,15 +120,22 @@ def _parts(format: TextFormat, where: str) -> list[tuple[str, str | None]]:  # n
     try:
         parsed = list(Formatter().parse(format.template))
     except ValueError as error:
-        raise InvalidManifest(f"malformed template: {str(error).rstrip('.')}", where=where,
-                              hint="a literal brace is doubled: {{ or }}") from error
+        raise InvalidManifest(
+            f"malformed template: {str(error).rstrip('.')}", where=where, hint="a literal brace is doubled: {{ or }}"
+        ) from error
     parts: list[tuple[str, str | None]] = []
     for literal, column, spec, conversion in parsed:
         if column is not None and (spec or conversion):
-            raise InvalidManifest(f"{{{column}{'!' if conversion else ':'}…}} is no column", where=where,
-                                  hint="braces hold a column's name and nothing else; a literal brace is doubled")
+            raise InvalidManifest(
+                f"{{{column}{'!' if conversion else ':'}…}} is no column",
+                where=where,
+                hint="braces hold a column's name and nothing else; a literal brace is doubled",
+            )
         if column is not None and column not in format.columns:
-            raise InvalidManifest(f"the template names the column {column!r}, which is not in columns", where=where,
-                                  hint=suggest(column, format.columns))
+            raise InvalidManifest(
+                f"the template names the column {column!r}, which is not in columns",
+                where=where,
+                hint=suggest(column, format.columns),
+            )
         parts.append((literal, column))
     return parts

@@ -57,8 +57,11 @@ class Tokens:
             InvalidModel: the folder names none.
         """
         if self.end is None:
-            raise InvalidModel(f"the tokenizer names no end-of-text token, and {why}", where=str(self.folder),
-                               hint="set eos_token in its tokenizer_config.json")
+            raise InvalidModel(
+                f"the tokenizer names no end-of-text token, and {why}",
+                where=str(self.folder),
+                hint="set eos_token in its tokenizer_config.json",
+            )
         return self.end
 
 
@@ -118,8 +121,11 @@ def _convert(folder: Path) -> Tokenizer:
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise InvalidModel(f"the tokenizer cannot be loaded: {error}", where=str(folder)) from error
     if not isinstance(backend, Tokenizer):
-        raise InvalidModel("there is no tokenizer.json, and transformers makes none of what is there", where=str(folder),
-                           hint="save the tokenizer in its fast form, with a tokenizer.json")
+        raise InvalidModel(
+            "there is no tokenizer.json, and transformers makes none of what is there",
+            where=str(folder),
+            hint="save the tokenizer in its fast form, with a tokenizer.json",
+        )
     return backend
 
 
@@ -134,7 +140,9 @@ def _end(folder: Path, tokenizer: Tokenizer, special: dict[str, str]) -> int | N
     if text is not None:
         end = tokenizer.token_to_id(text)
         if end is None:
-            raise InvalidModel(f"eos_token {text!r} is not in the vocabulary", where=str(folder / "tokenizer_config.json"))
+            raise InvalidModel(
+                f"eos_token {text!r} is not in the vocabulary", where=str(folder / "tokenizer_config.json")
+            )
         return int(end)
     ids = read_json(folder / "config.json").get("eos_token_id")
     first = ids[0] if isinstance(ids, list) and ids else ids

@@ -16,7 +16,15 @@ from millwright_runner.models.safetensors import read_header
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
-TOKENIZER_NEEDS = ("tokenizer.json", "tokenizer.model", "*.tiktoken", "vocab.json", "vocab.txt", "spiece.model", "sentencepiece*.model")
+TOKENIZER_NEEDS = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "*.tiktoken",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "sentencepiece*.model",
+)
 """A tokenizer has one of these."""
 
 _LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
@@ -78,10 +86,15 @@ def examine(files: ModelFiles, *, trusted: bool) -> Examined:
     config = _config(files)
     check_known(config, trusted=trusted, where=_place(files, CONFIG))
     patterns = (*SMALL, "*.py") if trusted else SMALL
-    small = [name for name in files.sizes if any(fnmatchcase(name, pattern) and "/" not in name for pattern in patterns)]
+    small = [
+        name for name in files.sizes if any(fnmatchcase(name, pattern) and "/" not in name for pattern in patterns)
+    ]
     if not any(fnmatchcase(name, pattern) for name in small for pattern in TOKENIZER_NEEDS):
-        raise InvalidModel("there is no tokenizer", where=files.where,
-                           hint=f"it needs one of {', '.join(TOKENIZER_NEEDS[:4])}; save the tokenizer beside the model")
+        raise InvalidModel(
+            "there is no tokenizer",
+            where=files.where,
+            hint=f"it needs one of {', '.join(TOKENIZER_NEEDS[:4])}; save the tokenizer beside the model",
+        )
     listed, index = _weights(files)
     weights = sorted(set(listed.values())) if listed else [WEIGHTS]
     tensors: dict[str, tuple[int, ...]] = {}
@@ -89,7 +102,9 @@ def examine(files: ModelFiles, *, trusted: bool) -> Examined:
         tensors |= read_header(lambda size, name=name: files.first(name, size), files.sizes[name], _place(files, name))  # type: ignore[misc]
     lost = [name for name in listed if name not in tensors]
     if lost:
-        raise InvalidModel(f"the weight {lost[0]} is not in {listed[lost[0]]}, where the index has it", where=_place(files, INDEX))
+        raise InvalidModel(
+            f"the weight {lost[0]} is not in {listed[lost[0]]}, where the index has it", where=_place(files, INDEX)
+        )
     _check_whole(config, tensors, files)
     held = sum(files.sizes[name] for name in weights)
     small += index
@@ -104,12 +119,20 @@ def _check_whole(config: dict[str, Any], tensors: Mapping[str, tuple[int, ...]],
     missing = sorted(set(range(wanted)) - layers)
     if layers and missing:
         raise InvalidModel(
-            f"config.json asks for {wanted} layers, and the weights have none for layer {missing[0]}", where=files.where,
+            f"config.json asks for {wanted} layers, and the weights have none for layer {missing[0]}",
+            where=files.where,
             hint="copy or download the model again",
         )
-    if config.get("tie_word_embeddings") is False and "model.embed_tokens.weight" in tensors and "lm_head.weight" not in tensors:
-        raise InvalidModel("the weights have no lm_head.weight, and config.json does not tie it to the embedding", where=files.where,
-                           hint="copy or download the model again")
+    if (
+        config.get("tie_word_embeddings") is False
+        and "model.embed_tokens.weight" in tensors
+        and "lm_head.weight" not in tensors
+    ):
+        raise InvalidModel(
+            "the weights have no lm_head.weight, and config.json does not tie it to the embedding",
+            where=files.where,
+            hint="copy or download the model again",
+        )
 
 
 def _place(files: ModelFiles, name: str) -> str:
@@ -120,8 +143,11 @@ def _config(files: ModelFiles) -> dict[str, Any]:
     if CONFIG not in files.sizes:
         adapter = "adapter_config.json" in files.sizes
         raise InvalidModel(
-            "this is an adapter, and a whole model is expected" if adapter else "there is no config.json", where=files.where,
-            hint="merge it into its base model first" if adapter else "a model is a folder as save_pretrained writes it",
+            "this is an adapter, and a whole model is expected" if adapter else "there is no config.json",
+            where=files.where,
+            hint="merge it into its base model first"
+            if adapter
+            else "a model is a folder as save_pretrained writes it",
         )
     config = _json(files, CONFIG)
     if not isinstance(config.get("model_type"), str):
@@ -146,13 +172,19 @@ def _weights(files: ModelFiles) -> tuple[dict[str, str], list[str]]:
     if INDEX not in files.sizes:
         others = sorted(name for name in files.sizes if name.endswith((".bin", ".pt", ".pth", ".gguf", ".safetensors")))
         found = f"only {', '.join(others[:4])}" if others else "no weights at all"
-        raise InvalidModel(f"there is no {WEIGHTS}; found {found}", where=files.where,
-                           hint="load the model with transformers and save it with save_pretrained")
+        raise InvalidModel(
+            f"there is no {WEIGHTS}; found {found}",
+            where=files.where,
+            hint="load the model with transformers and save it with save_pretrained",
+        )
     listed = _json(files, INDEX).get("weight_map")
     if not isinstance(listed, dict) or not listed or not all(isinstance(name, str) for name in listed.values()):
         raise InvalidModel("there is no weight_map", where=_place(files, INDEX))
     missing = sorted(set(listed.values()) - set(files.sizes))
     if missing:
-        raise InvalidModel(f"{len(missing)} of {len(set(listed.values()))} files are missing: {', '.join(missing[:4])}",
-                           where=_place(files, INDEX), hint="copy or download the model again")
+        raise InvalidModel(
+            f"{len(missing)} of {len(set(listed.values()))} files are missing: {', '.join(missing[:4])}",
+            where=_place(files, INDEX),
+            hint="copy or download the model again",
+        )
     return listed, [INDEX]

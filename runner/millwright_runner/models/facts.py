@@ -64,5 +64,9 @@ EMBEDDINGS_AND_HEADS = ("embed", "lm_head", "wte", "wpe", "word_emb", "position_
 def linear_modules(facts: ModelFacts) -> list[str]:
     """Returns the names of the modules that adapters can sit on: those of two-dimensional weights, but for the
     embeddings and the head (as peft's all-linear has it)."""
-    names = (name.removesuffix(".weight") for name, shape in facts.tensors.items() if name.endswith(".weight") and len(shape) == 2)
+    names = (
+        name.removesuffix(".weight")
+        for name, shape in facts.tensors.items()
+        if name.endswith(".weight") and len(shape) == 2
+    )
     return [name for name in names if not name.rpartition(".")[2].startswith(EMBEDDINGS_AND_HEADS)]

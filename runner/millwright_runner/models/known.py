@@ -42,11 +42,13 @@ def check_known(config: dict[str, Any], *, trusted: bool, where: str) -> None:
         return
     if brings_code:
         raise InvalidModel(
-            f"transformers knows no causal language model of type {kind!r}; this one brings code of its own", where=where,
+            f"transformers knows no causal language model of type {kind!r}; this one brings code of its own",
+            where=where,
             hint="if you trust that code, set spec.model.trustRemoteCode: true",
         )
     close = suggest(kind, known)
     raise InvalidModel(
-        f"transformers knows no causal language model of type {kind!r}", where=where,
+        f"transformers knows no causal language model of type {kind!r}",
+        where=where,
         hint=close if close.startswith("did you") else "for example llama, phi3, qwen2, mistral, gemma2",
     )

@@ -65,7 +65,9 @@ def _check_extent(tensors: dict[str, _Tensor], there: int, where: str) -> None:
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         fits = tensor.bytes is None or tensor.bytes == tensor.end - tensor.begin
         if tensor.begin != at or not fits:
-            raise InvalidModel(f"no safetensors file: the place of {name} does not fit its shape or its neighbours", where=where)
+            raise InvalidModel(
+                f"no safetensors file: the place of {name} does not fit its shape or its neighbours", where=where
+            )
         at = tensor.end
     if at != there:
         raise _torn(f"the header tells of {at:,} bytes of weights, and there are {there:,}", where)

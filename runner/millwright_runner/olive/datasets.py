@@ -97,7 +97,10 @@ def _entry(work: Work, found: Found, place: str, root: str | None) -> dict[str, 
     for key in ("post_process_data_config", "dataloader_config"):
         if other := outer.get(key):
             work.trace.unmapped(other.path, "of evaluation: training does not use it", blocks=False)
-    for view, known in ((rows, LOADERS), (words, ("text_generation_huggingface_pre_process", "huggingface_pre_process"))):
+    for view, known in (
+        (rows, LOADERS),
+        (words, ("text_generation_huggingface_pre_process", "huggingface_pre_process")),
+    ):
         _known_type(work, view.text("type"), known, place)
     found_source, limit = source(work, rows, place, root)
     _known_type(work, outer.text("type"), ("HuggingfaceContainer", "DataContainer"), place)

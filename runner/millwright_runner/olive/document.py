@@ -27,12 +27,16 @@ def renew(page: str, table: Table) -> str:
 def markdown(table: Table) -> str:
     """Returns the whole table: a heading and rows for each place of the JSON, then the passes."""
     parts = [_section(section) for section in table.sections.values() if section.rows]
-    return "\n".join([*parts, _passes("Passes", table.passes), _passes("Passes that Olive no longer has", table.older_passes)])
+    return "\n".join(
+        [*parts, _passes("Passes", table.passes), _passes("Passes that Olive no longer has", table.older_passes)]
+    )
 
 
 def _section(section: Section) -> str:
     rows = [f"| {_keys(row)} | {_fate(row)} | {_defaults(row)} |" for row in section.rows]
-    return "\n".join([f"### {section.title}", "", "| Olive | here | Olive's default, written out |", "|---|---|---|", *rows, ""])
+    return "\n".join(
+        [f"### {section.title}", "", "| Olive | here | Olive's default, written out |", "|---|---|---|", *rows, ""]
+    )
 
 
 def _keys(row: Row) -> str:

@@ -97,7 +97,9 @@ def _fields(form: Form, template: Found) -> list[str] | None:
     try:
         parts = [part[1:] for part in string.Formatter().parse(template.value) if part[1] is not None]
     except ValueError as error:
-        raise InvalidManifest(f"the template is torn: {error}", where=show(template.path), hint="{{ for a brace") from error
+        raise InvalidManifest(
+            f"the template is torn: {error}", where=show(template.path), hint="{{ for a brace"
+        ) from error
     names = [str(name) for name, _, _ in parts]
     if not names or any(shape or change or not name or set(str(name)) & set(".[]") for name, shape, change in parts):
         why = "a template has columns in braces and nothing more: {column}"

@@ -66,7 +66,9 @@ def trust(work: Work, found: Found | None) -> None:
     if boolean(found.path, found.value):
         work.trust_remote_code = True
         work.trace.mapped(found.path, "spec.model.trustRemoteCode")
-        work.trace.note(found.path, "code that comes with the model will run; models that transformers knows do without it")
+        work.trace.note(
+            found.path, "code that comes with the model will run; models that transformers knows do without it"
+        )
     else:
         work.trace.note(found.path, "off, as here by default")
 
@@ -78,10 +80,14 @@ def _kind(work: Work, view: View, path: Path) -> None:
     if found.value.lower() in ("hfmodel", "pytorchmodel"):
         work.trace.mapped(found.path, "spec.model")
     elif found.value.lower().endswith("model"):
-        work.trace.unmapped(found.path, "a job starts from a model in Hugging Face's form: HfModel or PyTorchModel", blocks=True)
+        work.trace.unmapped(
+            found.path, "a job starts from a model in Hugging Face's form: HfModel or PyTorchModel", blocks=True
+        )
     else:
         raise InvalidManifest(
-            f"{found.value!r} is no model's type", where=show(found.path), hint=suggest(found.value, ("HfModel", "PyTorchModel"))
+            f"{found.value!r} is no model's type",
+            where=show(found.path),
+            hint=suggest(found.value, ("HfModel", "PyTorchModel")),
         )
 
 
@@ -92,7 +98,9 @@ def _format(work: Work, view: View) -> None:
     if found.value == "PyTorch.EntireModel":
         work.trace.note(found.path, "Olive's default; it reads Hugging Face's form by hf_config all the same")
     else:
-        work.trace.unmapped(found.path, "the model must be a folder in Hugging Face's form: export it first", blocks=True)
+        work.trace.unmapped(
+            found.path, "the model must be a folder in Hugging Face's form: export it first", blocks=True
+        )
 
 
 def _loading(work: Work, found: Found) -> dict[str, Any]:
@@ -124,7 +132,9 @@ def _by_name(work: Work, path: Path, name: str) -> dict[str, Any]:
         return _elsewhere(work, path, name.rstrip("/").rpartition("/")[2])
     if is_repo(work, name):
         work.trace.mapped(path, "spec.model.huggingFace.repo")
-        work.trace.note(path, "no folder of that name here: taken as a repository of the Hugging Face hub, as Olive does")
+        work.trace.note(
+            path, "no folder of that name here: taken as a repository of the Hugging Face hub, as Olive does"
+        )
         return {"huggingFace": {"repo": name}}
     work.trace.mapped(path, "spec.model.path")
     return {"path": work.paths.manifest(name)}

@@ -126,7 +126,9 @@ def map_separators(form: Form) -> None:
         why = "the end-of-text token alone parts the rows; with add_special_tokens false this text does"
         form.work.trace.unmapped(joiner.path, why, blocks=False)
     else:
-        form.note(joiner, "the end-of-text token alone parts the rows" if form.joins else f"no effect with {form.strategy}")
+        form.note(
+            joiner, "the end-of-text token alone parts the rows" if form.joins else f"no effect with {form.strategy}"
+        )
 
 
 def rows_read(form: Form, place: str) -> int | None:

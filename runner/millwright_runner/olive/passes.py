@@ -28,7 +28,9 @@ def steps(work: Work, top: View, data: DataSets) -> list[dict[str, Any]]:
     """
     found = top.get("passes")
     if found is None or found.value in ({}, []):
-        raise InvalidManifest("no passes are named", where="passes", hint="name them in order, such as LoRA, MergeAdapterWeights")
+        raise InvalidManifest(
+            "no passes are named", where="passes", hint="name them in order, such as LoRA, MergeAdapterWeights"
+        )
     if not isinstance(found.value, dict):
         wrong(found.path, found.value, "mapping from names to passes")
     out: list[dict[str, Any]] = []
@@ -47,7 +49,8 @@ def steps(work: Work, top: View, data: DataSets) -> list[dict[str, Any]]:
         out.append({known.to: options} if label_ == known.to else {"name": label_, known.to: options})
     if not out:
         raise UnknownPass(
-            f"none of the passes has a counterpart: {', '.join(unmatched)}", where=show(found.path),
+            f"none of the passes has a counterpart: {', '.join(unmatched)}",
+            where=show(found.path),
             hint=f"there are counterparts of {', '.join(p.name for p in load().passes.values() if p.to)}",
         )
     return out
@@ -66,12 +69,16 @@ def _order(work: Work, top: View, passes: Found) -> list[str]:
     flows = top.get("pass_flows")
     if flows is None:
         return list(passes.value)
-    if not (isinstance(flows.value, list) and flows.value and all(isinstance(flow, list) and flow for flow in flows.value)):
+    if not (
+        isinstance(flows.value, list) and flows.value and all(isinstance(flow, list) and flow for flow in flows.value)
+    ):
         wrong(flows.path, flows.value, "list of lists of passes' names")
     first = flows.value[0]
     for name in first:
         if name not in passes.value:
-            raise InvalidManifest(f"no pass is called {name!r}", where=f"{show(flows.path)}[0]", hint=suggest(str(name), passes.value))
+            raise InvalidManifest(
+                f"no pass is called {name!r}", where=f"{show(flows.path)}[0]", hint=suggest(str(name), passes.value)
+            )
     work.trace.mapped((*flows.path, 0), "spec.passes")
     for index in range(1, len(flows.value)):
         why = "a further flow gives a further model: import once more with this flow first"
@@ -98,7 +105,9 @@ def _counterpart(path: Path, value: dict[str, Any]) -> Counterpart:
     table, kind = load(), value.get("type")
     known = {**table.older_passes, **table.passes}
     if not isinstance(kind, str):
-        raise InvalidManifest("the pass has no type", where=show(path), hint="such as LoRA, MergeAdapterWeights, ModelBuilder")
+        raise InvalidManifest(
+            "the pass has no type", where=show(path), hint="such as LoRA, MergeAdapterWeights, ModelBuilder"
+        )
     if kind.lower() not in known:
         names = [entry.name for entry in table.passes.values()]
         by_lower = {name.lower(): name for name in names}
@@ -153,8 +162,12 @@ def _lora(work: Work, data: DataSets, one: _Pass) -> dict[str, Any]:
     evaluates = _evaluation(work, view, data, prefix, options)
     added = fill(section, work.era, options)
     written, more = training(
-        work, view, f"{prefix}.training",
-        evaluates=evaluates, dtype=str(options["training.dtype"]), quantized=known.to == "qlora",
+        work,
+        view,
+        f"{prefix}.training",
+        evaluates=evaluates,
+        dtype=str(options["training.dtype"]),
+        quantized=known.to == "qlora",
     )
     options |= {f"training.{key}": value for key, value in written.items()}
     told = [*added, *(f"training.{key}" for key in more)]
@@ -185,7 +198,10 @@ def _evaluation(work: Work, view: View, data: DataSets, prefix: str, options: di
 
 def _genai(work: Work, one: _Pass) -> dict[str, Any]:
     section, view, prefix = load().sections["genai"], one.view, one.prefix
-    extra = View(work.trace, [part for path, data in view.parts for part in View.of(work.trace, path, data, "extra_options").parts])
+    extra = View(
+        work.trace,
+        [part for path, data in view.parts for part in View.of(work.trace, path, data, "extra_options").parts],
+    )
     options = extra.walk(section, prefix, load().sections["pass"].names | {"extra_options", "config"})
     row = section.row("int4_algo_config")
     if found := extra.text(*row.olive):
@@ -197,7 +213,9 @@ def _genai(work: Work, one: _Pass) -> dict[str, Any]:
             hint = suggest(found.value, row.choices or ())
             work.trace.unmapped(found.path, f"has no counterpart; {hint}", blocks=True)
     if "precision" not in options and work.era != "new":
-        raise InvalidManifest("it names no precision", where=one.where, hint=", ".join(section.row("precision").choices or ()))
+        raise InvalidManifest(
+            "it names no precision", where=one.where, hint=", ".join(section.row("precision").choices or ())
+        )
     if isinstance(options.get("excludeNodes"), str):
         options["excludeNodes"] = options["excludeNodes"].split(",")
     if fill(section, work.era, options):

@@ -30,7 +30,9 @@ def source(work: Work, view: View, place: str, root: str | None) -> tuple[dict[s
     """
     name = view.text("data_name")
     if name is None:
-        raise InvalidManifest("it names no data", where=show(view.parts[0][0]) if view.parts else place, hint="data_name")
+        raise InvalidManifest(
+            "it names no data", where=show(view.parts[0][0]) if view.parts else place, hint="data_name"
+        )
     if name.value in BUILDERS:
         work.trace.mapped(name.path, f"{place}.source.path")
         return _file(work, view, name.value, place, root)

@@ -96,7 +96,8 @@ def load() -> Table:
     text = resources.files(__package__).joinpath("mapping.yaml").read_text(encoding="utf-8")
     data = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     sections = {
-        key: Section(entry["title"], tuple(_row(row) for row in entry["rows"])) for key, entry in data["sections"].items()
+        key: Section(entry["title"], tuple(_row(row) for row in entry["rows"]))
+        for key, entry in data["sections"].items()
     }
     return Table(data["eras"], sections, _passes(data["passes"]), _passes(data["older_passes"]))
 

@@ -21,7 +21,9 @@ SECRET_KEY = re.compile(
     r"|connection[_-]?strings?)$",
     re.IGNORECASE,
 )
-SECRET_VALUE = re.compile(r"\bhf_\w{8,}|[?&]sig=|AccountKey=|SharedAccessSignature|://[^/@\s]+:[^/@\s]+@|-----BEGIN", re.IGNORECASE)
+SECRET_VALUE = re.compile(
+    r"\bhf_\w{8,}|[?&]sig=|AccountKey=|SharedAccessSignature|://[^/@\s]+:[^/@\s]+@|-----BEGIN", re.IGNORECASE
+)
 MASK, SHOWN = "***", 100
 
 

@@ -39,7 +39,10 @@ def training(
         out["maxSteps"] = section.row("max_steps").default["old"]
         added.append("maxSteps")
         if epochs := view.get("num_train_epochs"):
-            work.trace.note(epochs.path, "Olive's default of max_steps goes before it: leave out maxSteps if the epochs shall decide")
+            work.trace.note(
+                epochs.path,
+                "Olive's default of max_steps goes before it: leave out maxSteps if the epochs shall decide",
+            )
     added += _optimizer(work, out, prefix, quantized)
     added += _warmup(work, view, prefix, out)
     _evaluations(work, view, prefix, evaluates, out)
@@ -55,7 +58,10 @@ def _optimizer(work: Work, out: dict[str, Any], prefix: str, quantized: bool) ->
         return []
     out["optimizer"] = "paged_adamw_32bit" if quantized else "adamw_torch"
     if not quantized:
-        work.trace.note((), f"{prefix}: Olive's default is paged_adamw_32bit; adamw_torch makes the same updates without bitsandbytes")
+        work.trace.note(
+            (),
+            f"{prefix}: Olive's default is paged_adamw_32bit; adamw_torch makes the same updates without bitsandbytes",
+        )
     return ["optimizer"]
 
 
@@ -107,14 +113,19 @@ def _evaluations(work: Work, view: View, prefix: str, evaluates: bool, out: dict
     chosen = strategy.value if strategy else ("no" if work.era == "old" else "steps")
     if chosen != "steps":
         why = "evaluated once an epoch, which changes nothing in the model"
-        for found, text in ((strategy, "as here" if chosen == "epoch" else why), (interval, f"no effect with {chosen}")):
+        for found, text in (
+            (strategy, "as here" if chosen == "epoch" else why),
+            (interval, f"no effect with {chosen}"),
+        ):
             if found:
                 work.trace.note(found.path, text)
         return
     if strategy:
         work.trace.mapped(strategy.path, f"{prefix}.evalSteps")
     if interval and number(interval.path, interval.value) < 1:
-        work.trace.unmapped(interval.path, "a share of all steps: write a number; evaluated once an epoch", blocks=False)
+        work.trace.unmapped(
+            interval.path, "a share of all steps: write a number; evaluated once an epoch", blocks=False
+        )
         return
     steps = view.whole("eval_steps")
     out["evalSteps"] = steps.value if steps else out["loggingSteps"]

@@ -23,7 +23,11 @@ def settings(work: Work, top: View, name: str) -> dict[str, Any]:
         spec["target"] = {"executionProvider": provider}
     for key in ("host", "target"):
         judge_system(work, top.get(key), top)
-    for key, why in (("evaluator", LATER_EVALUATION), ("evaluators", LATER_EVALUATION), ("azureml_client", LATER_AZURE)):
+    for key, why in (
+        ("evaluator", LATER_EVALUATION),
+        ("evaluators", LATER_EVALUATION),
+        ("azureml_client", LATER_AZURE),
+    ):
         for path, data in top.parts:
             if data.get(key):
                 work.trace.unmapped((*path, key), why, blocks=False)
@@ -135,7 +139,9 @@ def _providers_of_system(top: View) -> list[Found]:
             continue
         for path, data in _parts(system):
             if isinstance(data.get("accelerators"), list):
-                return [one for entry in _spread(Found((*path, "accelerators"), data["accelerators"])) for one in _of(entry)]
+                return [
+                    one for entry in _spread(Found((*path, "accelerators"), data["accelerators"])) for one in _of(entry)
+                ]
     return []
 
 

@@ -123,7 +123,6 @@ class Estimate:
     disk: int
 
 
-
 class Pass(Strict):
     """Base of all passes; see the module's text.
 
@@ -199,5 +198,12 @@ def _refers_to_data(info: Any) -> bool:
 
 
 __all__ = [
-    "Checkpoints", "Context", "DataRef", "Estimate", "Pass", "RefersToData", "StopFlag", "Tell",
+    "Checkpoints",
+    "Context",
+    "DataRef",
+    "Estimate",
+    "Pass",
+    "RefersToData",
+    "StopFlag",
+    "Tell",
 ]

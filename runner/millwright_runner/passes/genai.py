@@ -58,9 +58,12 @@ class Genai(Pass):
         description="int4, int8: least precision of the activations: 1 fp32, 2 fp16, 3 bf16, 4 int8. "
         "Default: 4 on CPU, else the kernel's own choice (the builder's).",
     )
-    symmetric: bool | None = Field(default=None, description="int4, int8: quantize around zero. Default: true (the builder's).")
+    symmetric: bool | None = Field(
+        default=None, description="int4, int8: quantize around zero. Default: true (the builder's)."
+    )
     algorithm: Literal["default", "rtn", "k_quant"] | None = Field(
-        default=None, description="int4, int8: how scales are found. Default: default, round-to-nearest (the builder's)."
+        default=None,
+        description="int4, int8: how scales are found. Default: default, round-to-nearest (the builder's).",
     )
     mixed_precision: Literal["last", "last-and-sensitive"] | None = Field(
         default=None,
@@ -68,17 +71,24 @@ class Genai(Pass):
         "(llama.cpp's choice). Default: none.",
     )
     exclude_nodes: list[str] = Field(
-        default=[], max_length=256, description="int4, int8: nodes left at full precision, e.g. /lm_head/MatMul. Default: none."
+        default=[],
+        max_length=256,
+        description="int4, int8: nodes left at full precision, e.g. /lm_head/MatMul. Default: none.",
     )
-    exclude_lm_head: bool = Field(default=False, description="Leave out the head: the model gives hidden states. Default: false.")
-    exclude_embeds: bool = Field(default=False, description="Leave out the embedding: the model takes embeddings. Default: false.")
+    exclude_lm_head: bool = Field(
+        default=False, description="Leave out the head: the model gives hidden states. Default: false."
+    )
+    exclude_embeds: bool = Field(
+        default=False, description="Leave out the embedding: the model takes embeddings. Default: false."
+    )
 
     def check(self, model: ModelFacts, target: Target) -> None:
         """Refuses a precision that the target cannot load, and options that only quantized weights have."""
         provider = target.execution_provider
         if self.precision not in PRECISIONS[provider]:
             raise InvalidManifest(
-                f"{self.precision} does not run on {provider}", where="precision",
+                f"{self.precision} does not run on {provider}",
+                where="precision",
                 hint=f"there: {', '.join(PRECISIONS[provider])}; {self.precision} runs on "
                 + ", ".join(p for p, known in PRECISIONS.items() if self.precision in known),
             )
@@ -103,7 +113,14 @@ class Genai(Pass):
             from onnxruntime_genai.models import builder
 
         output, cache = str(context.folder), str(context.scratch / "builder")
-        arguments = ("", str(artifact.folder), output, self.precision, BUILDER_PROVIDERS[context.target.execution_provider], cache)
+        arguments = (
+            "",
+            str(artifact.folder),
+            output,
+            self.precision,
+            BUILDER_PROVIDERS[context.target.execution_provider],
+            cache,
+        )
         context.stop.check("before building")
         context.tell("building")
         with _quiet() as said, _no_git():
@@ -111,10 +128,14 @@ class Genai(Pass):
                 options = builder.parse_extra_options(*arguments, self.builder_options(context.trust_remote_code))
                 builder.create_model(*arguments, **options)
             except NotImplementedError as error:
-                raise InvalidModel(f"the builder cannot convert this model: {error}", where=str(artifact.folder)) from error
+                raise InvalidModel(
+                    f"the builder cannot convert this model: {error}", where=str(artifact.folder)
+                ) from error
             except Exception as error:
                 if "ignore_mismatched_sizes" in str(error):  # transformers' advice to its own callers
-                    raise InvalidModel("its weights do not have the shapes that config.json asks for", where=str(artifact.folder)) from error
+                    raise InvalidModel(
+                        "its weights do not have the shapes that config.json asks for", where=str(artifact.folder)
+                    ) from error
                 error.add_note(f"the builder's last words: {said.getvalue()[-2000:]}")
                 raise
         if not (context.folder / "model.onnx").is_file():

@@ -46,30 +46,48 @@ class Lora(Pass):
     produces: ClassVar[str] = HF_ADAPTER
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft")
 
-    r: int = Field(default=64, ge=1, le=4096, description="Rank of the adapter's matrices. Default: 64 (QLoRA paper, Olive).")
-    alpha: float = Field(default=16, gt=0, le=65536, description="Scale: the update counts alpha / r. Default: 16 (QLoRA paper, Olive).")
+    r: int = Field(
+        default=64, ge=1, le=4096, description="Rank of the adapter's matrices. Default: 64 (QLoRA paper, Olive)."
+    )
+    alpha: float = Field(
+        default=16, gt=0, le=65536, description="Scale: the update counts alpha / r. Default: 16 (QLoRA paper, Olive)."
+    )
     dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout before the adapter. Default: 0.05 (Olive).")
-    bias: Literal["none", "all", "lora_only"] = Field(default="none", description="Biases that are trained too. Default: none (peft's).")
+    bias: Literal["none", "all", "lora_only"] = Field(
+        default="none", description="Biases that are trained too. Default: none (peft's)."
+    )
     target_modules: list[ModuleName] | ModuleName | None = Field(
         default=None,
         description="Modules to adapt: names (their last parts), a regular expression over whole names, or all-linear. "
         "Default: the architecture's usual ones.",
     )
     modules_to_save: list[ModuleName] = Field(
-        default=[], max_length=64, description="Modules trained in full and saved with the adapter, e.g. lm_head. Default: none."
+        default=[],
+        max_length=64,
+        description="Modules trained in full and saved with the adapter, e.g. lm_head. Default: none.",
     )
-    use_dora: bool = Field(default=False, description="Weight-decomposed adapters (DoRA, arXiv:2402.09353). Default: false.")
-    use_rslora: bool = Field(default=False, description="Scale by alpha / sqrt(r) instead (rsLoRA, arXiv:2312.03732). Default: false.")
+    use_dora: bool = Field(
+        default=False, description="Weight-decomposed adapters (DoRA, arXiv:2402.09353). Default: false."
+    )
+    use_rslora: bool = Field(
+        default=False, description="Scale by alpha / sqrt(r) instead (rsLoRA, arXiv:2312.03732). Default: false."
+    )
     initialization: Literal["default", "gaussian", "pissa", "olora", "orthogonal"] = Field(
-        default="default", description="How the adapter starts; default: Kaiming-uniform A, zero B (peft's). Default: default."
+        default="default",
+        description="How the adapter starts; default: Kaiming-uniform A, zero B (peft's). Default: default.",
     )
     train_data: DataRef = Field(description="Data set to train on, by its name in spec.data.")
-    eval_data: DataRef | None = Field(default=None, description="Data set to compute the evaluation loss on. Default: none.")
+    eval_data: DataRef | None = Field(
+        default=None, description="Data set to compute the evaluation loss on. Default: none."
+    )
     eval_fraction: float | None = Field(
         default=None, gt=0, lt=1, description="Share of the training sequences held back for evaluation. Default: none."
     )
     eval_size: int | None = Field(
-        default=None, ge=1, le=100_000_000, description="Number of training sequences held back for evaluation. Default: none."
+        default=None,
+        ge=1,
+        le=100_000_000,
+        description="Number of training sequences held back for evaluation. Default: none.",
     )
     training: Training = Field(default=Training(), description="How it is trained.")
 
@@ -80,7 +98,10 @@ class Lora(Pass):
         if len(given) > 1:
             raise ValueError(f"at most one of {', '.join(sources)}; {' and '.join(given)} are given")
         if not given:
-            for option, value in (("earlyStopping", self.training.early_stopping), ("evalSteps", self.training.eval_steps)):
+            for option, value in (
+                ("earlyStopping", self.training.early_stopping),
+                ("evalSteps", self.training.eval_steps),
+            ):
                 if value is not None:
                     raise ValueError(f"training.{option} needs evaluation data: one of {', '.join(sources)}")
         return self

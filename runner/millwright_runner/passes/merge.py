@@ -59,6 +59,13 @@ class Merge(Pass):
 def copy_companions(base: Artifact, context: Context) -> None:
     """Copies what a model's folder has besides weights and what save_pretrained wrote: tokenizer, chat template, code."""
     for file in sorted(base.folder.iterdir()):
-        known = file.suffix in {".json", ".txt", ".model", ".jinja"} or (file.suffix == ".py" and context.trust_remote_code)
-        if file.is_file() and known and not file.name.endswith(".index.json") and not (context.folder / file.name).exists():
+        known = file.suffix in {".json", ".txt", ".model", ".jinja"} or (
+            file.suffix == ".py" and context.trust_remote_code
+        )
+        if (
+            file.is_file()
+            and known
+            and not file.name.endswith(".index.json")
+            and not (context.folder / file.name).exists()
+        ):
             shutil.copyfile(file, context.folder / file.name)

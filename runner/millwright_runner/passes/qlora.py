@@ -19,9 +19,12 @@ class Qlora(Lora):
     name: ClassVar[str] = "qlora"
     libraries: ClassVar[tuple[str, ...]] = (*Lora.libraries, "bitsandbytes")
 
-    quant_type: Literal["nf4", "fp4"] = Field(default="nf4", description="Four-bit type of the base. Default: nf4 (QLoRA paper, Olive).")
+    quant_type: Literal["nf4", "fp4"] = Field(
+        default="nf4", description="Four-bit type of the base. Default: nf4 (QLoRA paper, Olive)."
+    )
     double_quant: bool = Field(
-        default=False, description="Quantize the quantization constants too: 0.4 bits a weight less. Default: false (Olive)."
+        default=False,
+        description="Quantize the quantization constants too: 0.4 bits a weight less. Default: false (Olive).",
     )
     compute_dtype: Literal["float32", "bfloat16", "float16"] | None = Field(
         default=None, description="Type that weights are unpacked to for computing. Default: training.dtype."

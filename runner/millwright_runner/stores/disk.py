@@ -69,7 +69,9 @@ def _explain(error: OSError, path: Path, needed: int | None) -> MillwrightError:
     if error.errno in FULL:
         return no_space(path, needed)
     if error.errno in DENIED:
-        return AccessDenied(f"the disk refuses: {error.strerror}", where=where, hint=f"the run's user id is {os.geteuid()}")
+        return AccessDenied(
+            f"the disk refuses: {error.strerror}", where=where, hint=f"the run's user id is {os.geteuid()}"
+        )
     if error.errno in WRONG_PLACE:
         return StoreNotFound(f"no file can be there: {error.strerror}", where=where)
     return StoreUnavailable(f"the disk fails: {error.strerror or error}", where=where)
@@ -81,7 +83,9 @@ def no_space(path: Path, needed: int | None) -> NoSpaceLeft:
     free = shutil.disk_usage(place).free
     wanted = f"{needed:,} bytes needed" if needed is not None else "more needed"
     return NoSpaceLeft(
-        f"no space left: {wanted}, {free:,} bytes free", where=str(path), hint="free some, or raise the disk's quota or limit"
+        f"no space left: {wanted}, {free:,} bytes free",
+        where=str(path),
+        hint="free some, or raise the disk's quota or limit",
     )
 
 

@@ -56,7 +56,9 @@ class FileStore:
             if place != self.root and not write:
                 missing = self.root.relative_to(place).parts[0]
                 raise StoreNotFound(
-                    "no such folder", where=self.uri, hint=suggest(missing, (p.name for p in place.iterdir() if p.is_dir()))
+                    "no such folder",
+                    where=self.uri,
+                    hint=suggest(missing, (p.name for p in place.iterdir() if p.is_dir())),
                 )
             if write:
                 _try_to_write(place)

@@ -56,7 +56,9 @@ class S3Store:
     def check(self, *, write: bool) -> None:
         """See `Store.check`. Writing is asked about by a multipart upload that is begun and dropped: it leaves nothing."""
         if "Name" not in self._line.call("list_objects_v2", Prefix=self._line.prefix, MaxKeys=1):  # a web page, say
-            raise StoreUnreachable(f"{self._line.endpoint} answers, but not as S3", where=self.uri, hint="is the endpoint right?")
+            raise StoreUnreachable(
+                f"{self._line.endpoint} answers, but not as S3", where=self.uri, hint="is the endpoint right?"
+            )
         if write:
             key = f"{self._line.prefix}.mw-check"
             begun = self._line.call("create_multipart_upload", Key=key)

@@ -40,13 +40,28 @@ AWAY = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, Re
 """No answer, half an answer, or none that is S3's."""
 
 NO_LOGIN = (
-    boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.TokenRetrievalError,
-    boto.SSOError, boto.ProfileNotFound, boto.ConfigParseError, boto.ConfigNotFound,
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.CredentialRetrievalError,
+    boto.TokenRetrievalError,
+    boto.SSOError,
+    boto.ProfileNotFound,
+    boto.ConfigParseError,
+    boto.ConfigNotFound,
 )
 
 DENIED = {
-    "AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken",
-    "InvalidToken", "TokenRefreshRequired", "RequestTimeTooSkewed", "NotSignedUp", "AuthorizationHeaderMalformed",
+    "AccessDenied",
+    "AllAccessDisabled",
+    "AccountProblem",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "RequestTimeTooSkewed",
+    "NotSignedUp",
+    "AuthorizationHeaderMalformed",
 }
 ABSENT = {"NoSuchKey", "NoSuchUpload", "InvalidPart"}
 TAKEN = {"PreconditionFailed", "412"}
@@ -124,7 +139,9 @@ class Line:
         except NO_LOGIN as error:
             raise AccessDenied(str(error), where=self.uri) from error
         except ValueError as error:  # "Invalid endpoint"
-            raise StoreUnreachable("the endpoint is no URL of a server", where=self.uri, hint="such as https://host:port") from error
+            raise StoreUnreachable(
+                "the endpoint is no URL of a server", where=self.uri, hint="such as https://host:port"
+            ) from error
         self.endpoint = _without_login(self._client.meta.endpoint_url)
 
     def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
@@ -180,7 +197,9 @@ class Line:
             raise UserError(f"cannot be asked: {error}", where=self.uri) from error
         elif not self._answered:
             hint = "is the endpoint right? (output's `endpoint`, else AWS_ENDPOINT_URL, else AWS)"
-            raise StoreUnreachable(f"no answer from {self.endpoint}: {_root_cause(error)}", where=self.uri, hint=hint) from error
+            raise StoreUnreachable(
+                f"no answer from {self.endpoint}: {_root_cause(error)}", where=self.uri, hint=hint
+            ) from error
 
     def _raise_refusal(self, error: Any, tries: int) -> None:
         answer = error.response.get("ResponseMetadata", {})
@@ -189,7 +208,9 @@ class Line:
         if code in TAKEN:
             raise Taken(tries > 1 or answer.get("RetryAttempts", 0) > 0) from error
         if code == "NoSuchBucket":
-            raise StoreNotFound(f"no bucket {self.bucket!r} at {self.endpoint}", where=self.uri, hint=self.similar_buckets()) from error
+            raise StoreNotFound(
+                f"no bucket {self.bucket!r} at {self.endpoint}", where=self.uri, hint=self.similar_buckets()
+            ) from error
         if code in ABSENT or (status == 404 and error.operation_name == "HeadObject"):  # whose answers have no body
             raise Absent(text) from error
         if status == 404:
@@ -206,13 +227,18 @@ class Line:
         text = str(error.response["Error"].get("Code")) if isinstance(error, boto.ClientError) else _root_cause(error)
         return StoreUnavailable(
             f"{self.endpoint} had answered and stopped, for {self._patience.seconds:.0f} s of retries: {text}",
-            where=self.uri, hint="the same command goes on from here",
+            where=self.uri,
+            hint="the same command goes on from here",
         )
 
     def _login(self) -> str:
         """Says where the credentials came from; never what they are."""
         found = self._session.get_credentials()
-        return f"the credentials come from {SOURCES.get(found.method, found.method)}" if found else "there are no credentials"
+        return (
+            f"the credentials come from {SOURCES.get(found.method, found.method)}"
+            if found
+            else "there are no credentials"
+        )
 
 
 def _clients(session: Any, location: S3Location) -> tuple[Any, Any]:

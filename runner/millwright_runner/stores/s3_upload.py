@@ -198,7 +198,9 @@ class Upload:
 
     def _must_match(self, found: str) -> None:
         if found != self.sha256:
-            raise Damaged(f"its sha256 is {found}, not {self.sha256}: it was written to meanwhile", where=str(self.file))
+            raise Damaged(
+                f"its sha256 is {found}, not {self.sha256}: it was written to meanwhile", where=str(self.file)
+            )
 
     @property
     def _where(self) -> str:

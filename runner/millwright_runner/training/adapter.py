@@ -52,7 +52,8 @@ def train_adapter(options: Lora, artifact: Artifact, context: Context) -> None:
             if size != "auto" or micro == 1:
                 raise InvalidManifest(
                     f"the GPU's memory does not hold a micro-batch of {micro} × {longest} tokens",
-                    where="training.perDeviceTrainBatchSize", hint="lower it or maxLength, or set gradientCheckpointing",
+                    where="training.perDeviceTrainBatchSize",
+                    hint="lower it or maxLength, or set gradientCheckpointing",
                 ) from None
         micro = max(n for n in range(1, micro) if options.training.sequences_per_step % n == 0)
         torch.cuda.empty_cache()
@@ -84,7 +85,8 @@ def check_tokens(artifact: Artifact, context: Context) -> None:
     if isinstance(known, int) and largest >= known:
         raise InvalidModel(
             f"its tokenizer gives the token {largest}, and the model knows {known} (vocab_size in config.json)",
-            where=str(artifact.folder), hint="put the model's own tokenizer beside it",
+            where=str(artifact.folder),
+            hint="put the model's own tokenizer beside it",
         )
 
 
@@ -139,7 +141,11 @@ def _train(options: Lora, artifact: Artifact, context: Context, setup: Setup) ->
     else:
         save_adapter(model, context.folder)
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
-    context.metrics |= {"trainLoss": result.training_loss, "optimizerSteps": trainer.state.global_step, "microBatch": setup.micro}
+    context.metrics |= {
+        "trainLoss": result.training_loss,
+        "optimizerSteps": trainer.state.global_step,
+        "microBatch": setup.micro,
+    }
     if losses:
         context.metrics |= {"evalLoss": losses[-1], "bestEvalLoss": min(losses)}
     context.history += [entry for entry in trainer.state.log_history if "loss" in entry or "eval_loss" in entry]
@@ -160,7 +166,9 @@ def wrapped_model(options: Lora, artifact: Artifact, context: Context, device: s
     model = load_model(artifact.folder, dtype, context.trust_remote_code, device=device, quantization=quantization)
     model.config.use_cache = False
     if quantization is not None:
-        model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=options.training.gradient_checkpointing)
+        model = peft.prepare_model_for_kbit_training(
+            model, use_gradient_checkpointing=options.training.gradient_checkpointing
+        )
     elif options.training.gradient_checkpointing:
         model.enable_input_require_grads()
     pad_id = next((i for i in (model.config.pad_token_id, model.config.eos_token_id) if isinstance(i, int)), 0)
@@ -231,4 +239,3 @@ def restore(context: Context, output: Path) -> Path | None:
         shutil.move(folder / "best", output / "best")
     context.resumed_from = step
     return folder
-

@@ -16,7 +16,9 @@ TOKENS_PER_MICRO_BATCH = {"cpu": 2048, "cuda": 16384}
 and cost memory; on CUDA the loop halves the micro-batch when memory runs out."""
 
 
-def collator(pad_id: int, side: str, to_length: int | None) -> Callable[[list[dict[str, list[int]]]], dict[str, torch.Tensor]]:
+def collator(
+    pad_id: int, side: str, to_length: int | None
+) -> Callable[[list[dict[str, list[int]]]], dict[str, torch.Tensor]]:
     """Returns the function that makes a batch of sequences.
 
     Args:

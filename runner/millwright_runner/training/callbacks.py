@@ -32,7 +32,14 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
         elif self.context.stop.signal is not None:
             control.should_save = control.should_training_stop = True
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
         """Tells the loss; a loss that is no number ends the run."""
         loss = (logs or {}).get("loss")
         if loss is None:
@@ -40,7 +47,9 @@ class Reporting(TrainerCallback):  # type: ignore[misc]
         refuse_divergence(loss, state.global_step)
         self.context.tell("training", done=state.global_step, total=state.max_steps, loss=loss)
 
-    def on_prediction_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         """Tells that an evaluation goes on."""
         self.context.tell("evaluating", done=state.global_step, total=state.max_steps)
 
@@ -50,7 +59,8 @@ def refuse_divergence(loss: float, step: int) -> None:
     if not math.isfinite(loss):
         raise InvalidData(
             f"training diverged: the loss is {loss} at step {step}",
-            where="training.learningRate", hint="lower it, add warmupSteps, or check the data",
+            where="training.learningRate",
+            hint="lower it, add warmupSteps, or check the data",
         )
 
 
@@ -81,7 +91,9 @@ class Best(TrainerCallback):  # type: ignore[misc]
     def __init__(self, options: EarlyStopping, output: Path) -> None:
         self.options, self.output = options, output
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any) -> None:
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
         """Saves the adapter when this evaluation was the best, else counts towards the end."""
         losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
         since = evaluations_since_best(losses, self.options.threshold)
@@ -108,5 +120,7 @@ def save_adapter(model: Any, folder: Path) -> None:
     # peft notes the base's folder, and keeps module names in sets, whose order changes from process to process.
     file = folder / "adapter_config.json"
     options = json.loads(file.read_text())
-    sets = {name: sorted(options[name]) for name in ("target_modules", "modules_to_save") if isinstance(options[name], list)}
+    sets = {
+        name: sorted(options[name]) for name in ("target_modules", "modules_to_save") if isinstance(options[name], list)
+    }
     file.write_text(json.dumps(options | sets | {"base_model_name_or_path": None}, indent=2, sort_keys=True))

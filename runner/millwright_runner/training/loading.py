@@ -93,10 +93,13 @@ def _check_whole(found: dict[str, Any], folder: Path) -> None:
     if other:
         name, there, wanted = other[0]
         text = f"{name} has the shape {list(there)}, and config.json asks for {list(wanted)}"
-        raise InvalidModel(f"{text}; {len(other)} such weights", where=str(folder), hint="put the weights' own config.json beside them")
+        raise InvalidModel(
+            f"{text}; {len(other)} such weights", where=str(folder), hint="put the weights' own config.json beside them"
+        )
     if missing:
         raise InvalidModel(
-            f"config.json asks for {len(missing)} weights that are not there, such as {missing[0]}", where=str(folder),
+            f"config.json asks for {len(missing)} weights that are not there, such as {missing[0]}",
+            where=str(folder),
             hint="copy or download the model again",
         )
 
