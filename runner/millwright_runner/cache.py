@@ -84,7 +84,7 @@ class Cache:
         place = self.store.local(tree.root)
         if place is not None:
             for file in tree.files:
-                self._memo.remember(place / file.path, file.sha256)
+                self._memo.remember(place / file.path, file.sha256, own=True)
         return tree
 
 

@@ -91,10 +91,14 @@ class DigestMemo:
             known |= fresh
         return [known[identity] for identity in identities]
 
-    def remember(self, path: Path, sha256: str) -> None:
-        """Notes the digest of a file that was just written whole, so that it need not be read once more."""
+    def remember(self, path: Path, sha256: str, *, own: bool = False) -> None:
+        """Notes the digest of a file that was just written whole, so that it need not be read once more.
+
+        Args:
+            own: it lies where only we write, so no later write can hide in the same tick of the clock.
+        """
         identity = _identify(path)
-        if _is_at_rest(path, identity, time.time_ns()):
+        if own or _is_at_rest(path, identity, time.time_ns()):
             self._remember([(identity, sha256)])
 
     def _recall(self, identities: list[_Identity]) -> dict[_Identity, str]:

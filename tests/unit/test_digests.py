@@ -179,3 +179,12 @@ def test_a_known_folder_is_not_read_again(tmp_path: Path, hashed: list[Path]) ->
     first = digest_folder(tmp_path / "model", memo)
     assert digest_folder(tmp_path / "model", memo) == first
     assert len(hashed) == 5
+
+
+def test_a_file_of_our_own_is_remembered_however_young_it_is(tmp_path: Path) -> None:
+    memo, file = DigestMemo(tmp_path / "home"), tmp_path / "file"
+    file.write_bytes(b"new")
+
+    memo.remember(file, "0" * 64, own=True)
+
+    assert memo.sha256(file) == "0" * 64
