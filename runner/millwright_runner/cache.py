@@ -81,10 +81,7 @@ class Cache:
             return there
         delete_tree(self.store, prefix(key))  # a damaged one would otherwise count as there
         tree = save_tree(self.store, prefix(key), folder, meta, files)
-        place = self.store.local(tree.root)
-        if place is not None:
-            for file in tree.files:
-                self._memo.remember(place / file.path, file.sha256, own=True)
+        self._memo.remember_tree(self.store.local(tree.root), tree.files)
         return tree
 
 

@@ -91,15 +91,21 @@ class DigestMemo:
             known |= fresh
         return [known[identity] for identity in identities]
 
-    def remember(self, path: Path, sha256: str, *, own: bool = False) -> None:
-        """Notes the digest of a file that was just written whole, so that it need not be read once more.
+    def remember(self, path: Path, sha256: str) -> None:
+        """Notes the digest of a file that was just written whole, so that it need not be read once more."""
+        identity = _identify(path)
+        if _is_at_rest(path, identity, time.time_ns()):
+            self._remember([(identity, sha256)])
+
+    def remember_tree(self, folder: Path | None, files: Sequence[FileDigest]) -> None:
+        """Notes the digests of files that were just written where only we write, however young they are.
 
         Args:
-            own: it lies where only we write, so no later write can hide in the same tick of the clock.
+            folder: where they lie; None when that is not on this machine.
+            files: their paths in it.
         """
-        identity = _identify(path)
-        if own or _is_at_rest(path, identity, time.time_ns()):
-            self._remember([(identity, sha256)])
+        if folder is not None:
+            self._remember([(_identify(folder / file.path), file.sha256) for file in files])
 
     def _recall(self, identities: list[_Identity]) -> dict[_Identity, str]:
         found: dict[_Identity, str] = {}

@@ -138,6 +138,7 @@ def publish(
             except Conflict:  # another process published meanwhile: look again
                 continue
             there = read_published(store)
+            memo.remember_tree(store.local(tree.root), files)
         if there is not None and there.fingerprint == fingerprint:
             _drop_replaced(store, there)
             _point(store, there.tree.prefix)

@@ -181,10 +181,16 @@ def test_a_known_folder_is_not_read_again(tmp_path: Path, hashed: list[Path]) ->
     assert len(hashed) == 5
 
 
-def test_a_file_of_our_own_is_remembered_however_young_it_is(tmp_path: Path) -> None:
+def test_files_where_only_we_write_are_remembered_however_young_they_are(tmp_path: Path) -> None:
     memo, file = DigestMemo(tmp_path / "home"), tmp_path / "file"
     file.write_bytes(b"new")
 
-    memo.remember(file, "0" * 64, own=True)
+    memo.remember_tree(tmp_path, [FileDigest("file", 3, "0" * 64)])
 
     assert memo.sha256(file) == "0" * 64
+
+
+def test_files_that_are_not_on_this_machine_are_not_remembered(tmp_path: Path) -> None:
+    DigestMemo(tmp_path / "home").remember_tree(None, [FileDigest("file", 3, "0" * 64)])
+
+    assert not (tmp_path / "home").exists()

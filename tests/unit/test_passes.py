@@ -243,3 +243,10 @@ def test_the_passes_options_can_be_known_without_torch() -> None:
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert said.strip() == "['genai', 'lora', 'merge', 'qlora']"
+
+
+def test_the_embedding_is_expected_at_full_precision() -> None:
+    facts = a_model()
+    embedding = 100 * 8
+
+    assert Genai().estimate(facts).disk == int((facts.parameters - embedding) * 4.5 / 8) + embedding * 4

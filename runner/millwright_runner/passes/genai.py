@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
@@ -101,7 +102,9 @@ class Genai(Pass):
 
     def estimate(self, model: ModelFacts) -> Estimate:
         """The source once, and the result twice, being built and being written."""
-        made = int(model.parameters * BITS[self.precision] / 8)
+        embedding = sum(math.prod(shape) for name, shape in model.tensors.items() if "embed" in name or ".wte" in name)
+        whole = 0 if self.precision in ("fp16", "bf16", "fp32") else embedding  # it is not quantized: four bytes each
+        made = int((model.parameters - whole) * BITS[self.precision] / 8) + whole * 4
         return Estimate(memory=model.bytes + 2 * made + (512 << 20), disk=made)
 
     def run(self, artifact: Artifact, context: Context) -> None:
