@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from tests import tiny
+from tests.conftest import S3Bucket
 from tests.pipeline.jobs import Here, job, lora
 
 import millwright_runner.passes.lora as lora_module
 from millwright_api.errors import PassFailed
+from millwright_runner.digests import DigestMemo
+from millwright_runner.published import read_published
+from millwright_runner.stores import open_store
+from millwright_runner.trees import fetch_tree
 
 PROMPT = "The old man looked at the storm"
 
@@ -109,6 +114,19 @@ def test_models_for_other_devices_are_built_here(
     )
     providers = [next(iter(p)).lower() for p in config["model"]["decoder"]["session_options"]["provider_options"]]
     assert providers == ([named] if named else [])
+
+
+def test_a_model_published_to_s3_is_loaded_by_genai(
+    phi3: Path, rows: Path, here: Here, tmp_path: Path, s3: S3Bucket
+) -> None:
+    here.run(job(phi3, rows, f"{s3.uri}models/x/", lora(), {"merge": {}}, {"genai": {"precision": "int4"}}))
+    here.run(job(phi3, rows, "local", lora(), {"merge": {}}, {"genai": {"precision": "int4"}}))
+
+    store = open_store(s3.location("models/x/"))
+    published = read_published(store)
+    assert published is not None
+    fetched = fetch_tree(store, published.tree, tmp_path / "fetched", DigestMemo(tmp_path / "memo"))
+    assert genai_logits(fetched) == pytest.approx(genai_logits(tmp_path / "local" / "model"), abs=1e-5)
 
 
 def test_a_model_does_not_carry_the_commit_of_the_repository_it_was_made_in(
