@@ -139,11 +139,11 @@ class Mill:
             )
 
     def run_until(self, manifest: dict[str, Any], condition: Callable[[], Any], number: signal.Signals) -> Result:
-        """Runs a job, and sends it a signal as soon as something holds; fails when it ends before."""
+        """Runs a job, and sends it a signal as soon as something holds; fails when it ends before that."""
         process = self.start(manifest)
         wait_for(lambda: condition() or process.poll() is not None)
-        assert process.poll() is None, f"it ended before: {self.said()}"
-        process.send_signal(number)
+        assert condition(), f"it ended before: {self.said()}"
+        process.send_signal(number)  # does nothing when it ended in the meantime
         out, _ = process.communicate(timeout=120)
         return Result(process.returncode, out, self.said())
 

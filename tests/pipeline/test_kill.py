@@ -42,7 +42,8 @@ def test_killed_in_any_phase_the_same_command_ends_in_the_same_model(
     there = read_published(open_store(mill.folder / "out"))
     again = mill.run(manifest)
 
-    assert killed.code == -signal.SIGKILL
+    # Publishing takes some milliseconds: there it may have been done before the signal came.
+    assert killed.code in {-signal.SIGKILL, 0 if "publishing" in phase else -signal.SIGKILL}
     assert (
         there is None or damaged_files(open_store(mill.folder / "out"), there, DigestMemo(mill.folder / "memo")) == []
     )
