@@ -68,7 +68,8 @@ class Run:
     @property
     def work(self) -> Path:
         """The folder that steps work in: beside a local cache, so that results move there without a copy."""
-        store = self.plan.cache.store if self.plan.cache else self.plan.output
+        cache = self.plan.cache
+        store = cache.store if cache is not None and cache.writes else self.plan.output
         return store.local(".millwright/work") or self.settings.home / "work"
 
     @functools.cached_property
