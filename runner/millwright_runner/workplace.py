@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from millwright_api.errors import NoSpaceLeft, UserError
+from millwright_runner.stores.disk import nearest_folder
 
 POLL_SECONDS = 0.1
 """Between two looks at a lock that another process has."""
@@ -124,8 +125,7 @@ def check_space(root: Path, needed: int) -> None:
     Raises:
         NoSpaceLeft: with what is needed and what is there.
     """
-    there = next(parent for parent in [root, *root.parents] if parent.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(nearest_folder(root)).free
     if free < needed:
         raise NoSpaceLeft(
             f"{needed / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from millwright_runner.data.sequences import IGNORED
+
 if TYPE_CHECKING:
     import torch
-
-IGNORED = -100
-"""The label that transformers' loss leaves out."""
 
 TOKENS_PER_MICRO_BATCH = {"cpu": 2048, "cuda": 16384}
 """More tokens at once make a CPU no faster (measured: 4 × 64 takes two thirds of 1 × 64's time, more gains nothing)
