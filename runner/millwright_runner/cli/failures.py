@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +11,7 @@ from rich.text import Text
 from millwright_api.errors import MillwrightError, NoSpaceLeft, PassFailed, Stopped, TryAgain, UserError
 from millwright_api.report import RunReport
 from millwright_runner.cli.words import plural
+from millwright_runner.stores.disk import FULL
 
 
 class InternalError(MillwrightError):
@@ -40,7 +40,7 @@ def as_failure(error: BaseException) -> MillwrightError:
     """Returns any exception as one that can be told."""
     if isinstance(error, MillwrightError):
         return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in FULL:
         return NoSpaceLeft(f"the disk is full: {error.strerror}", where=str(error.filename) if error.filename else None)
     if isinstance(error, MemoryError):
         return InternalError(

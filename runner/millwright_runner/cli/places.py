@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from pathlib import Path
@@ -14,6 +13,7 @@ from millwright_api.v1alpha1 import S3Location
 from millwright_runner.manifest import Manifest
 from millwright_runner.plan import Settings
 from millwright_runner.problems import describe
+from millwright_runner.stores.disk import FULL
 
 
 def settings(manifest: Manifest, cache: str | None) -> Settings:
@@ -27,7 +27,7 @@ def settings(manifest: Manifest, cache: str | None) -> Settings:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        kind = NoSpaceLeft if error.errno in (errno.ENOSPC, errno.EDQUOT) else AccessDenied
+        kind = NoSpaceLeft if error.errno in FULL else AccessDenied
         raise kind(
             f"the folder for downloads and scratch files cannot be made: {error.strerror}",
             where=str(place),
