@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
+
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+
+Name = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)]
+"""A DNS label, as Kubernetes wants names: lower case, digits and dashes, at most 63 characters."""
 
 
 class Strict(BaseModel):
@@ -19,3 +27,14 @@ class Strict(BaseModel):
         validate_by_name=False,
         serialize_by_alias=True,
     )
+
+
+def unique(what: str, key: str, values: Sequence[str]) -> None:
+    """Refuses a list in which two entries have one key.
+
+    Raises:
+        ValueError: with the first that is there twice.
+    """
+    twice = sorted({value for value in values if values.count(value) > 1})
+    if twice:
+        raise ValueError(f"{what} has the {key} {twice[0]!r} more than once; give each its own {key}")

@@ -3,17 +3,23 @@
     MillwrightError
     ├── UserError                    exit 2   the same input fails again: never retried
     │   ├── InvalidManifest                   unknown key, wrong type, out of bounds, dangling reference
-    │   ├── UnknownPass                       no pass of that name is installed
+    │   ├── UnknownPass · UnknownMetric       none of that name is installed
     │   ├── ChainMismatch                     a pass does not read what the one before it writes
     │   ├── ModelNotFound · InvalidModel      the model is absent, or there and unusable
     │   ├── DataNotFound · InvalidData        the data are absent, or there and unusable
     │   ├── StoreNotFound · AccessDenied · StoreUnreachable
     │   │                                     the store was wrong before it ever answered
     │   ├── OutputExists                      the output holds another result
-    │   └── NoSpaceLeft                       the disk is too small
+    │   ├── NoSpaceLeft                       the disk is too small
+    │   ├── InvalidKey                        a key for signatures is none, or of a kind that is not used
+    │   ├── RemoteCodeNotAllowed              the model brings code, and the platform runs none
+    │   ├── MemoryInsufficient · GPUMemoryInsufficient
+    │   │                                     a stage is expected to need more than it may have
+    │   └── ResultMissing                     the run ended well, and its result is not in the output any more
     ├── ConstraintsNotMet            exit 3   the model was made and failed a gate
     ├── TryAgain                     exit 75  the same input may well succeed later
     │   ├── StoreUnavailable                  a store that had answered stopped answering
+    │   ├── HandoverMissing                   the stage before this one left no result in the cache
     │   └── Damaged                           bytes that arrived are not the bytes that were sent
     ├── Stopped                      exit 143 SIGTERM, checkpoint saved (130 for Ctrl-C)
     └── PassFailed                   exit 1   a pass broke in a way nobody foresaw
@@ -69,6 +75,10 @@ class UnknownPass(UserError):
     """No pass of that name is installed."""
 
 
+class UnknownMetric(UserError):
+    """No metric of that name is installed."""
+
+
 class ChainMismatch(UserError):
     """A pass does not read the format that the one before it writes."""
 
@@ -109,6 +119,26 @@ class NoSpaceLeft(UserError):
     """The disk cannot hold what the job has to write."""
 
 
+class InvalidKey(UserError):
+    """A key for signatures is none, cannot be read without a password, or is of a kind that is not used."""
+
+
+class RemoteCodeNotAllowed(UserError):
+    """The manifest trusts code that comes with the model, and the platform runs none."""
+
+
+class MemoryInsufficient(UserError):
+    """A stage is expected to need more memory than its pod may use."""
+
+
+class GPUMemoryInsufficient(UserError):
+    """A stage is expected to need more memory than its accelerator has."""
+
+
+class ResultMissing(UserError):
+    """A run ended well and its result is not in the output any more: it was replaced or removed."""
+
+
 class ConstraintsNotMet(MillwrightError):
     """The model was made and failed a gate; nothing was published."""
 
@@ -124,6 +154,10 @@ class TryAgain(MillwrightError):
 
 class StoreUnavailable(TryAgain):
     """A store that had answered before stopped answering, through all retries."""
+
+
+class HandoverMissing(TryAgain):
+    """A stage starts from a result that is not in the cache any more: the stage before it has to make it again."""
 
 
 class Damaged(TryAgain):

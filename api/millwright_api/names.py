@@ -1,15 +1,58 @@
-"""Names that both sides must spell alike: the resource's group and kind, and content fingerprints."""
+"""Names that both sides must spell alike: the resource, its children, and what a pod finds inside itself."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Literal
 
 GROUP = "millwright.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "OptimizationJob"
+PLURAL = "optimizationjobs"
+
+Role = Literal["preflight", "stage", "report"]
+"""What a child Job is for: look before anything costs; do passes; say again what a lost pod had said."""
+
+LABEL_JOB = f"{GROUP}/job"
+"""On every child: the OptimizationJob's name."""
+LABEL_ROLE = f"{GROUP}/role"
+LABEL_STAGE = f"{GROUP}/stage"
+"""On a stage's Job and pods: its index, from 0."""
+LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
+ANNOTATION_REQUESTED = f"{GROUP}/requested-at"
+"""On an OptimizationJob: any new value asks for another preflight, after a Secret was mended."""
+
+AUDIENCE = f"progress.{GROUP}"
+"""Of the token that a pod proves itself by to the progress endpoint."""
+
+CONTAINER = "runner"
+JOB_FOLDER = "/etc/millwright/job"
+"""The job's ConfigMap, mounted whole so that its contents stay current."""
+MANIFEST_FILE, CA_FILE = "manifest.json", "ca.crt"
+TOKEN_FILE = "/var/run/secrets/millwright/token"
+TERMINATION_LOG = "/dev/termination-log"
+SCRATCH_FOLDER = "/scratch"
+"""Writable, gone with the pod: MILLWRIGHT_HOME, HOME and TMPDIR lie here."""
+VOLUMES_FOLDER = "/volumes"
+"""Claims that sources and outputs name are mounted at /volumes/<claimName>."""
+
+ENV_VOLUMES = "MILLWRIGHT_VOLUMES"
+ENV_PROGRESS_URL = "MILLWRIGHT_PROGRESS_URL"
+"""Where to report to; unset: nowhere."""
+ENV_STEPS = "MILLWRIGHT_STEPS"
+"""The steps of a stage, as `first:end` (end not included)."""
+ENV_WRITER = "MILLWRIGHT_WRITER"
+"""The pod's uid."""
+ENV_LIMITS = "MILLWRIGHT_LIMITS"
+"""For the preflight: what each stage may use, as JSON; see `StageLimits` in the runner's preflight."""
+ENV_ALLOW_REMOTE_CODE = "MILLWRIGHT_ALLOW_REMOTE_CODE"
+"""Set to 1 by a platform that lets models bring code; the manifest must say so as well."""
+ENV_IMAGE = "MILLWRIGHT_IMAGE"
+"""The image that a pod runs, as its container names it; goes into the provenance when it is pinned by digest."""
+ENV_SIGNING_KEY = "MILLWRIGHT_SIGNING_KEY"
+"""The private key, as PEM, that published manifests are signed by; comes from a Secret that spec.credentials names."""
 
 
 def fingerprint(value: Any) -> str:
@@ -21,3 +64,16 @@ def fingerprint(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def child_name(job: str, mark: str, suffix: str) -> str:
+    """Returns a child's name: `<job>-<8 hex digits>-<suffix>`, at most 57 characters, so that a pod's name has room for
+    its own ending.
+
+    Args:
+        job: the OptimizationJob's name; cut where it is too long, the digits keep it unique.
+        mark: a fingerprint of what the child is for, the resource's uid included.
+        suffix: p, s0, s1, …, r or m: preflight, stages, report, manifest.
+    """
+    tail = f"-{mark[:8]}-{suffix}"
+    return job[: 57 - len(tail)].rstrip("-") + tail

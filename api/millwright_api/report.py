@@ -5,6 +5,7 @@ The RunReport also has to fit into a container's termination message, of which K
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,12 +42,42 @@ class PassReport(_Told):
     pass_: str = Field(alias="pass")
     phase: Phase
     cache: HitOrMiss
-    key: str = Field(description="The step's cache key, 64 hex digits.")
+    key: str = Field(default="", description="The step's cache key, 64 hex digits; empty where there was no room.")
     digest: str | None = Field(default=None, description="Digest of what it made.")
     bytes: int | None = Field(default=None, description="Size of what it made.")
     seconds: float = 0.0
     resumed_from: int | None = Field(default=None, description="Optimizer step of the checkpoint it went on from.")
     metrics: dict[str, float] = Field(default_factory=dict, description="What the pass measured, e.g. trainLoss.")
+
+
+class MetricReport(_Told):
+    """What one metric found."""
+
+    name: str
+    value: float | None = Field(default=None, description="In its unit; None: no number came out.")
+    low: float | None = Field(default=None, description="Lower end of the 95 % interval.")
+    high: float | None = Field(default=None, description="Upper end of the 95 % interval.")
+    n: int | None = Field(default=None, description="Examples, or repetitions, that it is of.")
+    unit: str = ""
+
+
+class EvaluationReport(_Told):
+    """What was measured of one model."""
+
+    after: str = Field(description="The step that made it; input: the model that the job starts with.")
+    metrics: list[MetricReport]
+    overlap: dict[str, int] | None = Field(
+        default=None, description="Data set that was measured on → rows of it that the job trains on as well."
+    )
+
+
+class ConstraintReport(_Told):
+    """What became of one constraint."""
+
+    metric: str
+    met: bool = Field(description="Whether the value as measured keeps to the bound.")
+    decided: bool = Field(default=True, description="Whether it would, or would not, at both ends of the interval.")
+    message: str = Field(description="Figures: the value, the bound, how far off.")
 
 
 class ArtifactReport(_Told):
@@ -69,31 +100,74 @@ class RunReport(_Told):
     fingerprint: str | None = Field(default=None, description="Names the result: the last step's cache key.")
     passes: list[PassReport] = Field(default_factory=list)
     artifact: ArtifactReport | None = None
+    evaluation: list[EvaluationReport] = Field(default_factory=list)
+    constraints: list[ConstraintReport] = Field(default_factory=list)
     seconds: float = 0.0
     peak_memory_bytes: int | None = Field(default=None, description="Largest resident set of the run's process.")
     versions: dict[str, str] = Field(default_factory=dict, description="Distributions that took part, by name.")
 
     def termination_message(self) -> str:
-        """Returns the report as JSON of at most 4,096 UTF-8 bytes: versions go first, then pass details, then text."""
-        whole = self.model_copy(deep=True)
+        """Returns the report as JSON of at most 4,096 UTF-8 bytes: versions go first, then pass details, then what was
+        measured in between, then text.
+
+        Metrics of passes that are no numbers are left out: JSON has no form for them. Of what was measured, six
+        significant digits are told, and counts as they are.
+        """
+        whole = self.model_copy(update={"evaluation": _rounded(self.evaluation)}, deep=True)
+        told = [p.model_copy(update={"metrics": _finite(p.metrics)}) for p in whole.passes]
         bare = [p.model_copy(update={"metrics": {}}) for p in whole.passes]
+        short = [p.model_copy(update={"key": "", "digest": None}) for p in bare]
         changes: tuple[dict[str, object], ...] = (
-            {},
+            {"passes": told},
             {"versions": {}},
+            {"message": cut(self.message, 2048)},
             {"passes": bare},
-            {"message": _cut(self.message, 1024)},
+            {"evaluation": _ends(whole.evaluation)},
+            {"message": cut(self.message, 1024)},
+            {"passes": short},
+            {
+                "constraints": [
+                    c.model_copy(update={"message": cut(c.message, 64)}) for c in self.constraints if not c.met
+                ]
+            },
+            {"evaluation": []},
             {"passes": []},
-            {"message": _cut(self.message, 256)},
+            {"message": cut(self.message, 256)},
         )
         for change in changes:
             whole = whole.model_copy(update=change)
             text = whole.model_dump_json(exclude_none=True)
             if len(text.encode()) <= TERMINATION_MESSAGE_BYTES:
                 return text
-        return whole.model_copy(update={"artifact": None, "message": ""}).model_dump_json(exclude_none=True)
+        least: dict[str, object] = {"artifact": None, "message": "", "constraints": []}
+        return whole.model_copy(update=least).model_dump_json(exclude_none=True)
 
 
-def _cut(text: str, limit: int) -> str:
-    """Cuts to `limit` UTF-8 bytes without tearing a character, keeping the start."""
-    raw = text.encode()
-    return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "…"
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _rounded(evaluation: list[EvaluationReport]) -> list[EvaluationReport]:
+    def short(metric: MetricReport) -> MetricReport:
+        """The same with four digits."""
+        ends = {name: getattr(metric, name) for name in ("value", "low", "high")}
+        return metric.model_copy(update={name: _short(number) for name, number in ends.items()})
+
+    return [one.model_copy(update={"metrics": list(map(short, one.metrics))}) for one in evaluation]
+
+
+def _short(number: float | None) -> float | None:
+    if number is None or not math.isfinite(number):
+        return None
+    return number if number.is_integer() else float(f"{number:.6g}")  # bytes are counted
+
+
+def _ends(evaluation: list[EvaluationReport]) -> list[EvaluationReport]:
+    """What a person asks first: the model before and after."""
+    return evaluation if len(evaluation) < 3 else [evaluation[0], evaluation[-1]]
+
+
+def cut(text: str, limit: int) -> str:
+    """Returns at most `limit` UTF-8 bytes of a text's start, with an ellipsis where it was longer; no character is torn."""
+    raw = text.encode(errors="replace")
+    return raw.decode() if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "…"

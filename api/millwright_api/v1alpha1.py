@@ -10,15 +10,23 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_serializer, model_validator
-from pydantic.alias_generators import to_camel
 
-from millwright_api.base import Strict
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-"""A DNS label, as Kubernetes wants names: lower case, digits and dashes, at most 63 characters."""
-
-S3Uri = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$", max_length=1024)]
-"""`s3://bucket/key`."""
+from millwright_api.base import DNS_LABEL, Name, Strict, unique
+from millwright_api.data import ChatFormat, Data, TextFormat
+from millwright_api.errors import suggest
+from millwright_api.evaluation import INPUT, Evaluation
+from millwright_api.execution import MAX_CREDENTIALS, Credential, Execution, Resources, Retry
+from millwright_api.sources import (
+    DataSource,
+    HuggingFaceData,
+    HuggingFaceModel,
+    Model,
+    Output,
+    S3Location,
+    S3Uri,
+    VolumeLocation,
+)
+from millwright_api.unions import folded, unfolded
 
 ExecutionProvider = Literal[
     "CPUExecutionProvider", "CUDAExecutionProvider", "DmlExecutionProvider", "WebGpuExecutionProvider"
@@ -26,214 +34,6 @@ ExecutionProvider = Literal[
 
 MAX_DATA, MAX_PASSES = 16, 32
 """Bounds on lists, so that the API server's cost budget for CEL rules holds."""
-
-
-class _ExactlyOne(Strict):
-    """A union by key: exactly one of the fields named in `_choices` is set."""
-
-    @classmethod
-    def choices(cls) -> tuple[str, ...]:
-        """Returns the fields of which exactly one must be set, by their names in Python."""
-        raise TypeError(f"{cls.__name__} names no choices")
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        names = {name: to_camel(name) for name in self.choices()}
-        chosen = [alias for name, alias in names.items() if getattr(self, name) is not None]
-        if len(chosen) != 1:
-            found = f"{' and '.join(chosen)} are given" if chosen else "none is given"
-            raise ValueError(f"exactly one of {', '.join(names.values())} is needed; {found}")
-        return self
-
-
-class HuggingFaceModel(Strict):
-    """A repository on the Hugging Face hub. The token comes from the environment (HF_TOKEN), never from here."""
-
-    repo: str = Field(min_length=1, max_length=256, description="Repository, as owner/name.")
-    revision: str | None = Field(
-        default=None, max_length=128, description="Branch, tag or commit. A commit pins the result. Default: main."
-    )
-
-
-class HuggingFaceData(Strict):
-    """A dataset on the Hugging Face hub."""
-
-    repo: str = Field(min_length=1, max_length=256, description="Repository, as owner/name.")
-    subset: str | None = Field(
-        default=None, max_length=256, description="Configuration of the dataset. Default: its own."
-    )
-    split: str = Field(
-        default="train", max_length=128, description="Split, also with a slice: train[:10%]. Default: train."
-    )
-    revision: str | None = Field(default=None, max_length=128, description="Branch, tag or commit. Default: main.")
-
-
-class S3Location(Strict):
-    """A place in an S3 store. Credentials come from boto3's standard chain, never from here."""
-
-    uri: S3Uri = Field(description="s3://bucket/key; a folder's key may end in a slash.")
-    endpoint: str | None = Field(
-        default=None,
-        max_length=512,
-        pattern=r"^https?://",
-        description="URL of an S3-compatible server. Default: AWS_ENDPOINT_URL, else AWS.",
-    )
-    region: str | None = Field(
-        default=None, max_length=64, description="Region. Default: from the environment, else us-east-1."
-    )
-
-
-class Model(_ExactlyOne):
-    """The model to start from: exactly one source, a folder in Hugging Face's form."""
-
-    hugging_face: HuggingFaceModel | None = Field(default=None, description="From the Hugging Face hub.")
-    s3: S3Location | None = Field(default=None, description="From an S3 folder.")
-    path: str | None = Field(
-        default=None, min_length=1, max_length=1024, description="From a folder, relative to the manifest's own folder."
-    )
-    trust_remote_code: bool = Field(
-        default=False,
-        description="Run Python code that comes with the model. Off also for everything underneath. Default: false.",
-    )
-
-    @classmethod
-    def choices(cls) -> tuple[str, ...]:
-        """One of three sources."""
-        return ("hugging_face", "s3", "path")
-
-
-class DataSource(_ExactlyOne):
-    """Where rows come from: exactly one source. Files are JSON, JSONL, CSV or Parquet, told by their suffix."""
-
-    hugging_face: HuggingFaceData | None = Field(default=None, description="A dataset on the Hugging Face hub.")
-    s3: S3Location | None = Field(default=None, description="A file in an S3 store.")
-    path: str | None = Field(
-        default=None, min_length=1, max_length=1024, description="A file, relative to the manifest's own folder."
-    )
-
-    @classmethod
-    def choices(cls) -> tuple[str, ...]:
-        """One of three sources."""
-        return ("hugging_face", "s3", "path")
-
-
-class _Packing(Strict):
-    """How texts become token sequences; the same for text and chat."""
-
-    strategy: Literal["join", "line-by-line"] = Field(
-        default="join",
-        description="join: all texts in one stream, cut into windows of maxLength. line-by-line: one sequence a row; "
-        "longer rows are left out and counted. Default: join (Olive's).",
-    )
-    shuffle_seed: int | None = Field(
-        default=None,
-        ge=0,
-        le=2**32 - 1,
-        description="Shuffle the rows with this seed before anything else. Default: file order.",
-    )
-    max_length: int = Field(
-        default=1024,
-        ge=2,
-        le=1_048_576,
-        description="Longest sequence, in tokens. Default: 1024 (Olive's max_seq_len).",
-    )
-    stride: int | None = Field(
-        default=None,
-        ge=1,
-        le=1_048_576,
-        description="join only: tokens from one window's start to the next one's; less than maxLength overlaps. Default: maxLength.",
-    )
-    joiner: str | None = Field(
-        default=None,
-        max_length=64,
-        description="join only: text put between two rows. Default: the tokenizer's end-of-text token.",
-    )
-    padding: Literal["longest", "maxLength"] = Field(
-        default="longest", description="Pad a batch to its longest sequence, or always to maxLength. Default: longest."
-    )
-    padding_side: Literal["right", "left"] = Field(
-        default="right", description="Side that padding goes to. Default: right."
-    )
-    loss_on: Literal["all", "answer"] = Field(
-        default="all", description="Train on all tokens, or only on the answer's. Default: all (Olive's)."
-    )
-
-    @model_validator(mode="after")
-    def _only_join_has_windows(self) -> Self:
-        if self.strategy != "join":
-            for field, value in (("stride", self.stride), ("joiner", self.joiner)):
-                if value is not None:
-                    raise ValueError(f"{field} goes with strategy join; strategy is {self.strategy}")
-        if self.stride is not None and self.stride > self.max_length:
-            raise ValueError(
-                f"stride {self.stride} is larger than maxLength {self.max_length}: tokens in between would be lost"
-            )
-        return self
-
-
-class TextFormat(_Packing):
-    """Text made from columns, by a template."""
-
-    columns: list[Annotated[str, StringConstraints(min_length=1, max_length=128)]] = Field(
-        default=["text"], min_length=1, max_length=64, description="Columns that are read. Default: [text]."
-    )
-    template: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=16384,
-        description="Text of a row, columns in braces: '{question}\\n{answer}'; a literal brace is doubled. "
-        "Default: the columns joined by a space.",
-    )
-    answer: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=128,
-        description="Column that holds the answer. With lossOn answer, training counts from where the template puts it; "
-        "where the template does not have it, it follows the text.",
-    )
-
-    @model_validator(mode="after")
-    def _answer_is_known(self) -> Self:
-        if self.loss_on == "answer" and self.answer is None:
-            raise ValueError("lossOn: answer needs answer, the column that holds it")
-        if self.answer is not None and self.answer not in self.columns:
-            raise ValueError(f"answer names the column {self.answer!r}, which is not in columns {self.columns}")
-        return self
-
-
-class ChatFormat(_Packing):
-    """Conversations, by the tokenizer's own chat template."""
-
-    column: str = Field(
-        default="messages",
-        min_length=1,
-        max_length=128,
-        description="Column with a list of {role, content}. Default: messages. With lossOn answer, the assistant's turns count.",
-    )
-
-
-class Data(Strict):
-    """A named set of rows and how to read them: exactly one of text and chat."""
-
-    name: Name = Field(description="Name that passes refer to.")
-    source: DataSource = Field(description="Where the rows are.")
-    limit: int | None = Field(default=None, ge=1, description="Read only this many rows from the start. Default: all.")
-    text: TextFormat | None = Field(default=None, description="Rows are columns of text.")
-    chat: ChatFormat | None = Field(default=None, description="Rows are conversations.")
-
-    @model_validator(mode="after")
-    def _exactly_one_format(self) -> Self:
-        if (self.text is None) == (self.chat is None):
-            found = "both are given" if self.text else "none is given"
-            raise ValueError(f"exactly one of text, chat is needed; {found}")
-        return self
-
-    @property
-    def format(self) -> TextFormat | ChatFormat:
-        """The one of text and chat that is given."""
-        chosen = self.text or self.chat
-        assert chosen is not None
-        return chosen
 
 
 class Step(BaseModel):
@@ -245,6 +45,7 @@ class Step(BaseModel):
         pass_name: the pass.
         options: the pass's options, as data.
         custom: whether it was written in the plug-in form.
+        resources: what its pod asks for, when that is not what the others' ask for: it gets a stage of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -253,32 +54,17 @@ class Step(BaseModel):
     pass_name: str
     options: dict[str, Any]
     custom: bool = False
+    resources: Resources | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _from_union(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise ValueError("a step is a mapping such as 'lora: {r: 16}'")
-        keys = [key for key in value if key != "name"]
-        if len(keys) != 1:
-            found = f"{' and '.join(map(str, keys))} are given" if keys else "none is given"
-            raise ValueError(f"a step names exactly one pass; {found}")
-        (pass_name,) = keys
-        options, custom = value[pass_name], pass_name == "custom"
-        options = {} if options is None else options
-        if not isinstance(options, dict):
-            raise ValueError(f"the options of {pass_name} are a mapping, not {type(options).__name__}")
-        if custom:
-            unknown = sorted(set(options) - {"pass", "options"})
-            if unknown or not isinstance(options.get("pass"), str):
-                raise ValueError(f"custom takes pass (a name) and options{f', not {unknown[0]}' if unknown else ''}")
-            pass_name, options = options["pass"], options.get("options") or {}
-        return {"name": value.get("name", pass_name), "pass_name": pass_name, "options": options, "custom": custom}
+        return unfolded(value, kind="pass", holder="step", example="lora: {r: 16}", beside=("resources",))
 
     @model_serializer
     def _to_union(self) -> dict[str, Any]:
-        body: dict[str, Any] = {"pass": self.pass_name, "options": self.options} if self.custom else self.options
-        return {"name": self.name, ("custom" if self.custom else self.pass_name): body}
+        own = {"resources": self.resources.model_dump()} if self.resources else {}
+        return {"name": self.name, **folded("pass", self.pass_name, self.options, custom=self.custom), **own}
 
 
 class Target(Strict):
@@ -287,24 +73,6 @@ class Target(Strict):
     execution_provider: ExecutionProvider = Field(
         default="CPUExecutionProvider", description="onnxruntime's execution provider. Default: CPUExecutionProvider."
     )
-
-
-class Output(_ExactlyOne):
-    """Where the model goes: exactly one place."""
-
-    s3: S3Location | None = Field(default=None, description="A folder in an S3 store.")
-    path: str | None = Field(
-        default=None, min_length=1, max_length=1024, description="A folder, relative to the manifest's own folder."
-    )
-    replace: bool = Field(
-        default=False,
-        description="Replace another result that the output holds; off, such a job is refused. Default: false.",
-    )
-
-    @classmethod
-    def choices(cls) -> tuple[str, ...]:
-        """One of two places."""
-        return ("s3", "path")
 
 
 class Cache(Strict):
@@ -327,17 +95,57 @@ class Spec(Strict):
     model: Model
     data: list[Data] = Field(default=[], max_length=MAX_DATA, description="Named data sets that passes refer to.")
     passes: list[Step] = Field(min_length=1, max_length=MAX_PASSES, description="The recipe, in order.")
+    evaluation: Evaluation | None = Field(
+        default=None, description="What is measured of the model, and what it has to reach. Default: nothing."
+    )
     target: Target = Target()
     output: Output
     cache: Cache = Cache()
     checkpoint: Checkpoint = Checkpoint()
+    execution: Execution = Field(default=Execution(), description="Where it runs; `millwright run` ignores it.")
+    credentials: list[Credential] = Field(
+        default=[], max_length=MAX_CREDENTIALS, description="Secrets that become environment of the job's pods."
+    )
+    retry: Retry = Field(default=Retry(), description="How often a stage is tried.")
+    suspend: bool = Field(
+        default=False,
+        description="Stop, keep a checkpoint, hold no resources; false goes on from there. Default: false.",
+    )
+    active_deadline_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        description="Seconds that all stages together may run; suspended time does not count. Default: no limit.",
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds after the end until Jobs and pods are removed; the resource stays. Default: kept with it.",
+    )
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        for what, names in (("data", [d.name for d in self.data]), ("passes", [p.name for p in self.passes])):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            if twice:
-                raise ValueError(f"{what} has the name {twice[0]!r} more than once; give each its own name")
+        unique("data", "name", [entry.name for entry in self.data])
+        unique("passes", "name", [step.name for step in self.passes])
+        unique("credentials", "secretName", [entry.secret_name for entry in self.credentials])
+        return self
+
+    @model_validator(mode="after")
+    def _evaluation_names_what_is_there(self) -> Self:
+        named = {entry.name for entry in self.data}
+        for where, name in self.evaluation.data_named() if self.evaluation else ():
+            if name not in named:
+                raise ValueError(f"evaluation.{where} names the data set {name!r}; {suggest(name, named)}")
+        if self.evaluation and any(step.name == INPUT for step in self.passes):
+            raise ValueError(f"a step is called {INPUT!r}, as evaluation calls the model that the job starts with")
+        return self
+
+    @model_validator(mode="after")
+    def _stages_hand_over_through_the_cache(self) -> Self:
+        if self.cache.mode != "ReadWrite" and len(self.passes) > 1 and any(step.resources for step in self.passes):
+            raise ValueError(
+                f"cache.mode {self.cache.mode} goes with one stage, and a pass has resources of its own: stages hand over "
+                "through the cache (take ReadWrite, or give all passes what execution.kubernetes.resources says)"
+            )
         return self
 
 
@@ -346,7 +154,7 @@ class Metadata(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=52)] = Field(
+    name: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=52)] = Field(
         description="DNS label of at most 52 characters, so that children's names fit into 63."
     )
 
@@ -358,3 +166,29 @@ class OptimizationJob(Strict):
     kind: Literal["OptimizationJob"]
     metadata: Metadata
     spec: Spec
+
+
+__all__ = [
+    "MAX_DATA",
+    "MAX_PASSES",
+    "Cache",
+    "ChatFormat",
+    "Checkpoint",
+    "Data",
+    "DataSource",
+    "ExecutionProvider",
+    "HuggingFaceData",
+    "HuggingFaceModel",
+    "Metadata",
+    "Model",
+    "Name",
+    "OptimizationJob",
+    "Output",
+    "S3Location",
+    "S3Uri",
+    "Spec",
+    "Step",
+    "Target",
+    "TextFormat",
+    "VolumeLocation",
+]
