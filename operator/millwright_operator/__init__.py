@@ -1,0 +1,1 @@
+"""Reconciles OptimizationJobs into Jobs: kopf at the edge, pure functions inside."""

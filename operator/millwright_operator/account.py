@@ -1,0 +1,86 @@
+"""What a stage has used: attempts and time, counted from its Job, kept in status when the Job is gone.
+
+Idempotent: the same look twice counts once. Kubernetes' own counts are taken as they are: evictions, preemptions and
+suspensions are no failures (podFailurePolicy).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from millwright_api.status import StageStatus
+from millwright_operator.case import Case
+from millwright_operator.clock import ran
+from millwright_operator.observed import SeenPod
+from millwright_operator.stages import stage_name
+
+
+def account(case: Case) -> list[StageStatus]:
+    """Returns the stages with what is seen of their Jobs counted in; those that have ended stay as they are.
+
+    One that status does not have (another version wrote it, or somebody by hand) has not begun.
+    """
+    return [_counted(case, entry) for entry in known(case)]
+
+
+def known(case: Case) -> list[StageStatus]:
+    """Returns what status says of each stage."""
+    missing = case.stages[len(case.status.stages) :]
+    return [
+        *case.status.stages[: len(case.stages)],
+        *(StageStatus(name=stage_name(case.resource, stage.index), phase="Pending") for stage in missing),
+    ]
+
+
+def attempt(pods: list[SeenPod]) -> SeenPod | None:
+    """Returns the pod whose container runs; None when none does."""
+    running = [p for p in pods if p.started_at and not p.ended and not p.finished and not p.deleting]
+    return max(running, key=lambda pod: (pod.created_at, pod.name), default=None)
+
+
+def backoff_limit(attempts: int, entry: StageStatus) -> int:
+    """Returns the failures that a stage's Job may still have and go on, after those of Jobs it had before."""
+    return max(0, attempts - 1 - entry.earlier_failures)
+
+
+def _counted(case: Case, entry: StageStatus) -> StageStatus:
+    if entry.phase in ("Succeeded", "Failed"):
+        return entry
+    job = case.job(entry.name)
+    if job is None or job.deleting:
+        return _without(entry, case.now)
+    other = entry.job_uid is not None and entry.job_uid != job.uid
+    earlier = entry.earlier_failures + (entry.failures if other else 0)
+    failures = job.failures if other else max(entry.failures, job.failures)
+    pod = attempt(case.pods_of(job.name)) if not job.finished else None
+    seconds, since = ran(entry, job, case.now)
+    running = since is not None and (pod is not None or entry.active_since == since)
+    return entry.model_copy(
+        update={
+            "job_uid": job.uid if pod or failures or job.finished else entry.job_uid,
+            "earlier_failures": earlier,
+            "failures": failures,
+            "attempts": earlier + failures + (1 if pod or job.complete else 0),
+            "active_seconds": seconds,
+            # not before a container runs: a start alone is not worth a write
+            "active_since": since if running else None,
+            "pod": pod.name if pod else None,
+        }
+    )
+
+
+def _without(entry: StageStatus, now: datetime) -> StageStatus:
+    """Its Job is gone or about to be: what it counted is kept for the next one's."""
+    seconds, _ = ran(entry, None, now)
+    earlier = entry.earlier_failures + entry.failures
+    return entry.model_copy(
+        update={
+            "job_uid": None,
+            "earlier_failures": earlier,
+            "failures": 0,
+            "attempts": earlier,
+            "active_seconds": seconds,
+            "active_since": None,
+            "pod": None,
+        }
+    )

@@ -1,0 +1,154 @@
+"""Between what is seen and what is done: news go into the cache and the queue; a worker reconciles one job at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from millwright_api import names
+from millwright_operator.actions import Action, WriteStatus
+from millwright_operator.cache import KINDS, Cache, Kind
+from millwright_operator.cluster import ApiError, Cluster
+from millwright_operator.deeds import Deeds, Stale
+from millwright_operator.metrics import Metrics
+from millwright_operator.observed import Body, Heard, Key
+from millwright_operator.pace import Pace
+from millwright_operator.platform import Platform
+from millwright_operator.queue import TryLater, WorkQueue
+from millwright_operator.reconcile import reconcile
+
+logger = logging.getLogger(__name__)
+
+CHILD_SELECTOR = names.LABEL_JOB
+
+
+class Controller:
+    """Keeps jobs as their specs want them.
+
+    Args:
+        cluster: where.
+        platform: what children are made with; see `change_platform`.
+        metrics: counts.
+        namespaces: where to look; empty: everywhere.
+        workers: jobs reconciled at once.
+        instance: name of this process, for Events.
+        now: the present time, with its time zone.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        platform: Platform,
+        metrics: Metrics,
+        *,
+        namespaces: tuple[str, ...] = (),
+        workers: int = 32,
+        instance: str = "millwright",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._cluster, self._platform, self._metrics = cluster, platform, metrics
+        self._namespaces: tuple[str | None, ...] = namespaces or (None,)
+        self._now = now
+        self.cache = Cache()
+        self.queue: WorkQueue[Key] = WorkQueue(self._work, workers=workers)
+        self._heard: dict[Key, Heard] = {}
+        self._pace = Pace()
+        self._deeds = Deeds(cluster, self._take, self._gone, metrics, instance=instance, now=now)
+        metrics.watch(lambda: self.queue.depth, self.cache.resources)
+
+    def seen(self, kind: Kind, event: str | None, body: Body) -> None:
+        """Takes what a watch says: event ADDED, MODIFIED or DELETED; None for what it lists first."""
+        gone = event == "DELETED"
+        key = self.cache.drop(kind, body) if gone else self.cache.put(kind, body, watched=True)
+        if key is not None:
+            if gone and kind == "optimizationjobs":
+                self._heard.pop(key, None)
+                self._deeds.refused.pop(key, None)
+                self._pace.forget(key)
+            self.queue.add(key)
+
+    def heard(self, key: Key, heard: Heard) -> None:
+        """Takes what a pod says of its progress; only the latest counts."""
+        self._heard[key] = heard
+        self.queue.add(key, self._pace.rest(key, self._clock()))
+
+    def change_platform(self, platform: Platform) -> None:
+        """Makes children with something else from now on: the endpoint's CA was renewed."""
+        if platform != self._platform:
+            self._platform = platform
+            for resource in self.cache.resources():
+                self.queue.add(resource.key)
+
+    async def resync(self) -> int:
+        """Lists everything and compares; returns how many jobs had news that no watch had brought.
+
+        At the start, before any watch, it fills the cache: nothing is reconciled before all four kinds are in, else a
+        job's children would look lost, and be made again. Later it finds what fell between two of kopf's watches: kopf
+        lists anew after a gap and says nothing of what was deleted in it.
+
+        Raises:
+            ApiError: a list was refused, or the API server is away.
+        """
+        news: set[Key] = set()
+        for namespace in self._namespaces:
+            # Children first: a job that is listed last has all of its children in the cache
+            for kind in reversed(KINDS):
+                selector = "" if kind == "optimizationjobs" else CHILD_SELECTOR
+                listed = await self._cluster.list(kind, namespace, selector)
+                news |= self.cache.compare(kind, namespace, listed.items, listed.version, self._clock())
+        for key in news:
+            self.queue.add(key)
+        return len(news)
+
+    async def _work(self, key: Key) -> None:
+        resource = self.cache.resource(key)
+        if resource is None:
+            self._heard.pop(key, None)
+            return
+        self._metrics.reconciles.inc()
+        heard = self._heard.get(key)
+        children = replace(self.cache.children(key), refused=self._deeds.refused.get(key))
+        actions = reconcile(resource, children, heard, self._platform, self._now())
+        try:
+            with self._metrics.seconds.time():
+                again = await self._deeds.do(resource, self._paced(key, actions))
+        except Stale:
+            self.queue.add(key)
+        except ApiError as error:
+            self._metrics.errors.labels(error.reason or str(error.status)).inc()
+            raise TryLater(str(error), error.retry_after) from error
+        else:
+            if again is not None:
+                self.queue.add(key, again)
+
+    def _paced(self, key: Key, actions: Iterable[Action]) -> list[Action]:
+        """Leaves out a status write for progress alone whose time has not come; it is asked for again then."""
+        kept: list[Action] = []
+        for action in actions:
+            if isinstance(action, WriteStatus):
+                now = self._clock()
+                if not action.progress_only:
+                    self._pace.wrote(key, now)
+                elif (wait := self._pace.wait(key, now)) > 0:
+                    self.queue.add(key, wait)
+                    continue
+            kept.append(action)
+        return kept
+
+    def _take(self, kind: Kind, body: Mapping[str, Any]) -> None:
+        key = self.cache.put(kind, body)
+        if key is not None:
+            self.queue.add(key)
+
+    def _gone(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        key = self.cache.drop(kind, {"metadata": {"namespace": namespace, "name": name, "uid": uid}})
+        if key is not None:
+            self.queue.add(key)
+
+    @staticmethod
+    def _clock() -> float:
+        return asyncio.get_running_loop().time()

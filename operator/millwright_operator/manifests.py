@@ -1,0 +1,197 @@
+"""A job → its children: one ConfigMap, and plain batch/v1 Jobs that do by Kubernetes' own means what they can: attempts,
+deadlines, what counts as a failure, and that a new pod starts only when the old one is gone.
+
+A Job is created once and never applied again: with a queue, Kueue owns `suspend` from then on.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from millwright_api import names
+from millwright_api.execution import Resources
+from millwright_api.v1alpha1 import Spec
+from millwright_operator import stages
+from millwright_operator.observed import Resource
+from millwright_operator.platform import Platform
+from millwright_operator.podspec import JsonMap, pod_spec
+
+FINAL_EXIT_CODES = (2, 3)
+"""The user's error, and a gate that failed: the same again would fail again."""
+
+PREFLIGHT_RETRIES, REPORT_RETRIES = 2, 6
+
+
+def config_map(resource: Resource, platform: Platform) -> JsonMap:
+    """Returns the ConfigMap that the job's pods read: the recipe, and the CA of the progress endpoint."""
+    manifest = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {"name": resource.key.name, "namespace": resource.key.namespace},
+        "spec": stages.recipe(resource),
+    }
+    data = {names.MANIFEST_FILE: json.dumps(manifest, sort_keys=True, ensure_ascii=False)}
+    if platform.progress_ca:
+        data[names.CA_FILE] = platform.progress_ca
+    meta = _metadata(resource, stages.manifest_name(resource), _labels(resource))
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
+
+def preflight_job(resource: Resource, spec: Spec, platform: Platform) -> JsonMap:
+    """Returns the Job that looks before anything costs: on a CPU, in the light image unless a pass is a plug-in, which
+    only the job's own image has."""
+    env = [{"name": names.ENV_LIMITS, "value": stages.limits(spec)}, _all_steps(spec)]
+    return _job(
+        resource,
+        stages.preflight_name(resource),
+        _labels(resource, "preflight"),
+        pod_spec(
+            spec,
+            "preflight",
+            platform,
+            image=_light_image(spec, platform),
+            manifest=stages.manifest_name(resource),
+            resources=dict(platform.preflight_resources),
+            env=env,
+        ),
+        backoffLimit=PREFLIGHT_RETRIES,
+        activeDeadlineSeconds=platform.preflight_deadline,
+    )
+
+
+def stage_job(
+    resource: Resource,
+    spec: Spec,
+    stage: stages.Stage,
+    platform: Platform,
+    *,
+    name: str,
+    backoff_limit: int,
+    deadline: int | None,
+) -> JsonMap:
+    """Returns a stage's Job.
+
+    Args:
+        resource: the OptimizationJob.
+        spec: its spec.
+        stage: which of its stages.
+        platform: what all jobs have.
+        name: the Job's, as status has it.
+        backoff_limit: failures after which it fails.
+        deadline: seconds that it may run, or None.
+    """
+    queue = spec.execution.kubernetes.queue
+    steps = {"name": names.ENV_STEPS, "value": f"{stage.first}:{stage.end}"}
+    return _job(
+        resource,
+        name,
+        stage_labels(resource, stage.index),
+        pod_spec(
+            spec,
+            "stage",
+            platform,
+            image=_runner_image(spec, platform),
+            manifest=stages.manifest_name(resource),
+            resources=_resources(stage.resources),
+            env=[steps],
+        ),
+        queue=queue,
+        backoffLimit=backoff_limit,
+        suspend=queue is not None,
+        **({"activeDeadlineSeconds": deadline} if deadline is not None else {}),
+    )
+
+
+def report_job(resource: Resource, spec: Spec, platform: Platform) -> JsonMap:
+    """Returns the Job that reads what was published and says it again, when the pod that had said it is gone."""
+    return _job(
+        resource,
+        stages.report_name(resource),
+        _labels(resource, "report"),
+        pod_spec(
+            spec,
+            "report",
+            platform,
+            image=_light_image(spec, platform),
+            manifest=stages.manifest_name(resource),
+            resources=dict(platform.preflight_resources),
+            env=[_all_steps(spec)],
+        ),
+        backoffLimit=REPORT_RETRIES,
+    )
+
+
+def stage_labels(resource: Resource, index: int) -> dict[str, str]:
+    """Returns the labels of a stage's Job and pods."""
+    return _labels(resource, "stage") | {names.LABEL_STAGE: str(index)}
+
+
+def alone(resource: Resource, index: int) -> dict[str, str]:
+    """Returns the labels of which no unfinished pod may be left when a stage's Job is created."""
+    return {names.LABEL_JOB: resource.key.name, names.LABEL_ROLE: "stage", names.LABEL_STAGE: str(index)}
+
+
+def _job(
+    resource: Resource, name: str, labels: dict[str, str], pod: JsonMap, *, queue: str | None = None, **spec: Any
+) -> JsonMap:
+    rules = [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": names.CONTAINER, "operator": "In", "values": list(FINAL_EXIT_CODES)},
+        },
+    ]
+    of_job = labels | ({names.LABEL_QUEUE: queue} if queue else {})
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _metadata(resource, name, of_job),
+        "spec": {
+            **spec,
+            "completions": 1,
+            "parallelism": 1,
+            "podFailurePolicy": {"rules": rules},
+            "podReplacementPolicy": "Failed",
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def _metadata(resource: Resource, name: str, labels: dict[str, str]) -> JsonMap:
+    owner = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "name": resource.key.name,
+        "uid": resource.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    return {"name": name, "namespace": resource.key.namespace, "labels": labels, "ownerReferences": [owner]}
+
+
+def _labels(resource: Resource, role: names.Role | None = None) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/managed-by": "millwright",
+        names.LABEL_JOB: resource.key.name,
+        **({names.LABEL_ROLE: role} if role else {}),
+    }
+
+
+def _runner_image(spec: Spec, platform: Platform) -> str:
+    return spec.execution.kubernetes.image or platform.runner_image
+
+
+def _light_image(spec: Spec, platform: Platform) -> str:
+    metrics = spec.evaluation.metrics if spec.evaluation else ()
+    plugins = any(entry.custom for entry in (*spec.passes, *metrics))
+    return _runner_image(spec, platform) if plugins else platform.preflight_image
+
+
+def _all_steps(spec: Spec) -> JsonMap:
+    return {"name": names.ENV_STEPS, "value": f"0:{len(spec.passes)}"}
+
+
+def _resources(resources: Resources) -> JsonMap:
+    plain: JsonMap = resources.model_dump(by_alias=True, exclude_defaults=True)
+    return plain

@@ -1,0 +1,111 @@
+"""What is → what to do. Pure: no clock, no network, no memory of its own.
+
+Level-triggered: the answer depends on what is there, never on which event came. Events may be lost, repeated and
+reordered, the operator may die at any line, children may be deleted by hand: the next call goes on from what it sees.
+
+Order makes it safe to stop anywhere. Status is stored first, then what it says is done, then it is told. Each write of
+status carries the resource version that was seen, so that a look at an old copy is refused by the API server: it can
+neither unsay an end nor start anything a second time. Where a Job is to be created, status is written for that alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from millwright_api.status import Status
+from millwright_api.v1alpha1 import Spec
+from millwright_operator.actions import Action, DeleteJob, LookAgain, PatchJob, WriteStatus
+from millwright_operator.before import look
+from millwright_operator.case import Case, Decision
+from millwright_operator.conditions import Said, State, conditions, finished
+from millwright_operator.fitting import fitted
+from millwright_operator.observed import Children, Heard, Resource
+from millwright_operator.platform import Platform
+from millwright_operator.stages import stages_of
+from millwright_operator.story import story
+from millwright_operator.working import work
+
+
+def reconcile(
+    resource: Resource, children: Children, heard: Heard | None, platform: Platform, now: datetime
+) -> tuple[Action, ...]:
+    """Returns what brings a job one step further, in order; nothing when all is as it should be.
+
+    Args:
+        resource: the OptimizationJob.
+        children: all Jobs, pods and ConfigMaps that carry its label.
+        heard: the latest progress of one of its pods.
+        platform: what the children are made with.
+        now: the present time, with its time zone.
+    """
+    if resource.deleting:
+        return ()
+    mine = _own(children, resource.uid)
+    if finished(resource.status):
+        return _afterwards(resource, mine)
+    try:
+        spec = Spec.model_validate(resource.spec)
+    except ValidationError as error:
+        return _actions(resource, mine, Decision(_refused(resource, error, now)))
+    case = Case(resource, resource.status, spec, stages_of(spec), mine, heard, platform, now)
+    return _actions(resource, mine, work(case) if resource.status.start_time else look(case))
+
+
+def _actions(resource: Resource, children: Children, decision: Decision) -> tuple[Action, ...]:
+    status, before = fitted(decision.status), resource.status
+    actions: list[Action] = []
+    if decision.fenced or status != before:
+        told: dict[str, object] = {"progress": None, "passes": []}
+        same = status.model_copy(update=told) == before.model_copy(update=told)
+        actions.append(WriteStatus(status, resource.resource_version, progress_only=same and not decision.fenced))
+    actions += decision.then
+    if status != before:
+        actions += story(resource, children, status)
+    if decision.look_again is not None:
+        actions.append(LookAgain(decision.look_again))
+    return tuple(actions)
+
+
+def _afterwards(resource: Resource, children: Children) -> tuple[Action, ...]:
+    """An end is for ever. What is left to do: the Jobs' time to live, now that the end is stored; the removal of what
+    should not run; and the generation, for an edit of what may still be edited is seen, and changes nothing."""
+    ttl = resource.spec.get("ttlSecondsAfterFinished")
+    actions: list[Action] = []
+    if resource.status.observed_generation != resource.generation:
+        seen = [c.model_copy(update={"observed_generation": resource.generation}) for c in resource.status.conditions]
+        change = {"observed_generation": resource.generation, "conditions": seen}
+        actions.append(WriteStatus(resource.status.model_copy(update=change), resource.resource_version))
+    for job in children.jobs:
+        if job.deleting:
+            continue
+        if not job.finished:
+            actions.append(DeleteJob(job.name, job.uid))
+        elif job.ttl != ttl:
+            actions.append(PatchJob(job.name, {"ttlSecondsAfterFinished": ttl}))
+    return tuple(actions)
+
+
+def _refused(resource: Resource, error: ValidationError, now: datetime) -> Status:
+    """The API server took what this operator cannot read: it is older or newer than the schema."""
+    first = error.errors()[0]
+    where = ".".join(["spec", *(str(part) for part in first["loc"])])
+    found = first["msg"].removeprefix("Value error, ")
+    message = f"{where}: {found} (the operator and the CRD are of different versions)"
+    said = Said("False", "InvalidManifest", message)
+    state = State("Stalled", said.reason, said.message, said, stalled=True)
+    told = conditions(state, resource.status, resource.generation, now)
+    return resource.status.model_copy(
+        update={"observed_generation": resource.generation, "phase": state.phase, "conditions": told, "preflight": None}
+    )
+
+
+def _own(children: Children, uid: str) -> Children:
+    """Leaves out what an earlier object of the same name has left behind; it is being removed."""
+    jobs = tuple(job for job in children.jobs if job.owner in (None, uid))
+    foreign = {job.name for job in children.jobs} - {job.name for job in jobs}
+    manifests = tuple(found for found in children.manifests if found.owner in (None, uid))
+    pods = tuple(pod for pod in children.pods if pod.job not in foreign)
+    return replace(children, jobs=jobs, manifests=manifests, pods=pods)
