@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Writes requirements.lock, and of it a lock for each image, so that a change that an image has no part in leaves its layers
+# alone. Versions that are locked already stay where pyproject.toml still allows them.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+uv=uv
+"$uv" --version >/dev/null 2>&1 || uv=.tools/uv/bin/uv
+compile() { "$uv" pip compile -q --generate-hashes --no-header --no-annotate "$@" pyproject.toml; }
+
+compile --all-extras -o requirements.lock
+for image in operator preflight runner; do
+  compile --extra "$image" -c requirements.lock -o "requirements/$image.lock"
+done
