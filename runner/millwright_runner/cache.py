@@ -76,10 +76,11 @@ class Cache:
 
     def keep(self, key: str, folder: Path, meta: dict[str, Any], files: list[FileDigest]) -> Tree:
         """Stores a step's result; when another process was faster, returns what that one stored."""
-        there = self.find(key)
-        if there is not None:
+        there = load_tree(self.store, prefix(key))
+        if there is not None and not verify_tree(self.store, there, self._memo):
             return there
-        delete_tree(self.store, prefix(key))  # a damaged one would otherwise count as there
+        if there is not None:
+            delete_tree(self.store, prefix(key))  # a damaged one would otherwise count as there
         tree = save_tree(self.store, prefix(key), folder, meta, files)
         self._memo.remember_tree(self.store.local(tree.root), tree.files)
         return tree

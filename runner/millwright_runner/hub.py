@@ -20,6 +20,9 @@ from millwright_api.errors import (
 from millwright_api.names import fingerprint
 from millwright_runner.stores.disk import FULL
 
+ANSWER_SECONDS = 6.0
+"""How long the hub may be silent when something is looked up; its client would wait for ever."""
+
 HELD_BACK = (401, 403)
 """HTTP answers that mean: not with these credentials."""
 

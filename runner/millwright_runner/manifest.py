@@ -51,6 +51,23 @@ class Manifest:
             error.where = f"{_origin(error.where, self.origins, self.name)}: {error.where}"
 
 
+CLUSTER_KEYS = {
+    "execution": "execution",
+    "credentials": "credentials",
+    "retry": "retry",
+    "suspend": "suspend",
+    "active_deadline_seconds": "activeDeadlineSeconds",
+    "ttl_seconds_after_finished": "ttlSecondsAfterFinished",
+}
+"""Fields of spec that say how a cluster runs the job, and their keys; the result does not depend on them."""
+
+
+def for_a_cluster(job: OptimizationJob) -> list[str]:
+    """Returns the paths of what was given and is for a cluster only."""
+    given = [f"spec.{key}" for field, key in CLUSTER_KEYS.items() if field in job.spec.model_fields_set]
+    return given + [f"spec.passes[{i}].resources" for i, step in enumerate(job.spec.passes) if step.resources]
+
+
 def load_job(path: Path, sets: Sequence[str] = ()) -> OptimizationJob:
     """Returns a manifest's job; see `load`."""
     return load(path, sets).job

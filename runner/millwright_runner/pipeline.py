@@ -3,62 +3,145 @@
 from __future__ import annotations
 
 import time
+from functools import partial
+from pathlib import Path
 
-from millwright_api.errors import MillwrightError
+from millwright_api.errors import HandoverMissing, InvalidManifest, MillwrightError
 from millwright_api.report import ArtifactReport, RunReport
 from millwright_runner import record, workplace
 from millwright_runner.artifact import HF_ADAPTER, Artifact
+from millwright_runner.beside import files_beside
+from millwright_runner.catalog import OWN_PACKAGE
 from millwright_runner.digests import DigestMemo
+from millwright_runner.judging import Judging
 from millwright_runner.passes import StopFlag
-from millwright_runner.plan import Plan, Settings, StepPlan
-from millwright_runner.published import Published, publish
-from millwright_runner.registry import OWN_PACKAGE
+from millwright_runner.plan import Plan, Settings, StepPlan, check_signer
+from millwright_runner.published import accompany, publish
+from millwright_runner.recipe import Recipe
 from millwright_runner.steps import Made, Observer, Run, report_hit, run_step
+from millwright_runner.stores import Store
 from millwright_runner.training.loading import hide_unneeded
-from millwright_runner.trees import fetch_tree
+from millwright_runner.trees import Tree, fetch_tree
 
 
-def run(plan: Plan, settings: Settings, observer: Observer, stop: StopFlag) -> RunReport:
+def run(plan: Plan, settings: Settings, observer: Observer, stop: StopFlag, part: range | None = None) -> RunReport:
     """Does what the plan says and publishes the result.
 
     Leaves report.json beside the model, and in the machine's folder however the run ends.
 
+    Args:
+        plan: what to do.
+        settings: where.
+        observer: told what happens.
+        stop: asks for a stop.
+        part: the steps of this stage, by index; None: all. What comes before them has to be in the cache, and only the
+            stage with the last step publishes.
+
     Raises:
+        HandoverMissing: a step before the part is not in the cache.
         MillwrightError: the run did not end in a model.
     """
     started = time.monotonic()
+    part = part or range(len(plan.steps))
     state = Run(plan, settings, observer, stop, DigestMemo(settings.home))
     observer.planned(plan)
     try:
-        artifact = _work(state)
+        artifact = _work(state, part)
     except MillwrightError as error:
-        report = record.failed_report(error, state.reports, plan, time.monotonic() - started)
+        report = record.failed_report(error, state.told, plan, time.monotonic() - started)
         record.leave(report, state.histories, plan, settings, published=False)
         raise
     finally:
         state.tidy()
-    report = record.succeeded_report(artifact, state.reports, plan, time.monotonic() - started)
-    record.leave(report, state.histories, plan, settings, published=True)
+    report = record.succeeded_report(artifact, state.told, plan, time.monotonic() - started)
+    record.leave(report, state.histories, plan, settings, published=artifact is not None)
     return report
 
 
-def _work(state: Run) -> ArtifactReport:
-    plan = state.plan
+def _work(state: Run, part: range) -> ArtifactReport | None:
+    plan, last = state.plan, part.stop == len(state.plan.steps)
+    judging = Judging(state)
+    check_part(plan, part)
+    check_signer(plan.job.spec.output, has_key=state.settings.signer is not None)
     for step in plan.steps:
         if step.hit:
             report_hit(state, step, plan.cache.peek(step.key) if plan.cache else None)
-    if plan.published is not None:
-        return _described(plan, plan.published)
-    to_run = [step for step in plan.steps if not step.hit]
+    to_run = [step for step in plan.steps if not step.hit and step.step.index in part]
     if to_run:
         workplace.check_space(state.work, sum(step.estimate.disk for step in to_run))
         _hide_what_nobody_needs(to_run, plan)
-    made = _from_cache(state)
+    _measure_what_is_there(state, judging, part)
+    made = _from_cache(state) if to_run or (last and plan.published is None) else None
     for step in to_run:
         made = run_step(state, step, made.artifact if made else plan.model.fetch())
+        judging.measure(step.step.index, made.artifact)
+    if last:
+        judging.verdict()
+    if plan.published is not None and (last or not plan.evaluation.constraints):  # it may have to be judged anew
+        published = plan.published
+        if last:
+            published = accompany(
+                plan.output, published, partial(files_beside, plan, state.told), state.settings.signer
+            )
+        return record.described(published)
+    if not last:
+        return None
     assert made is not None  # the contract: a job has at least one step
     state.stop.check("before publishing")
     return _publish(state, made)
+
+
+def _measure_what_is_there(state: Run, judging: Judging, part: range) -> None:
+    """Measures the input, and what was made before. A stage measures what its own steps make, and the first one the
+    input; what is still unknown in the end, the last stage has to know."""
+    plan = state.plan
+    last = part.stop == len(plan.steps)
+    for point in plan.evaluation.points:
+        own = point.index in part or (point.index < 0 and part.start == 0)
+        if point.index >= 0 and not plan.steps[point.index].hit:
+            continue  # it is made here, or later
+        if point.missing and (own or last):
+            judging.measure(point.index, _made_before(state, point.index))
+        else:
+            judging.tell_known(point.index)
+
+
+def _made_before(state: Run, index: int) -> Artifact:
+    """Brings the result of a step that does not run, or the input, to this machine."""
+    plan = state.plan
+    if index < 0:
+        return plan.model.fetch()
+    tree = plan.cache.find(plan.steps[index].key) if plan.cache is not None else None
+    if tree is not None:
+        return _artifact(state, index, tree)
+    assert plan.published is not None  # the plan makes anew what lies nowhere
+    tree = plan.published.tree
+    folder = _fetch(state, plan.output, tree, state.private / "published")
+    return Artifact(folder, plan.published.format, tree.digest, _base(state, index))
+
+
+def check_part(plan: Plan, part: range) -> None:
+    """Refuses a stage that cannot start, or could not hand over.
+
+    Raises:
+        HandoverMissing: a step before it is not in the cache: it is not made again here, on the wrong hardware.
+        InvalidManifest: the cache, by which stages hand over, is not written to.
+    """
+    if len(part) == len(plan.steps):
+        return
+    if plan.cache is None or not plan.cache.writes:
+        raise InvalidManifest(
+            f"found {plan.job.spec.cache.mode}, and stages hand over through the cache",
+            where="spec.cache.mode",
+            hint="ReadWrite, or give all passes the same resources",
+        )
+    if plan.published is None and plan.results.start < part.start:
+        missing = plan.steps[plan.results.start]
+        raise HandoverMissing(
+            f"the result of {missing.step.name} is not in the cache any more",
+            where=f"spec.passes[{missing.step.index}]",
+            hint="the stage that makes it has to run again",
+        )
 
 
 def _from_cache(state: Run) -> Made | None:
@@ -71,24 +154,44 @@ def _from_cache(state: Run) -> Made | None:
     assert plan.cache is not None  # where there are trees there is a cache
     if start == len(plan.steps) and plan.cache.store is plan.output:  # it is published from store to store
         return Made(Artifact(state.private, last.step.pass_.produces, tree.digest), tree.files, tree)
-    return Made(_artifact(state, start - 1), tree.files, tree)
+    return Made(_artifact(state, start - 1, tree), tree.files, tree)
 
 
-def _artifact(state: Run, index: int) -> Artifact:
+def _artifact(state: Run, index: int, tree: Tree) -> Artifact:
     step, cache = state.plan.steps[index], state.plan.cache
     assert cache is not None  # where there are trees there is a cache
-    tree = state.plan.results.trees[index]
-    folder = fetch_tree(cache.store, tree, state.private / step.key, state.memo)
-    base = None
-    if step.step.pass_.produces == HF_ADAPTER:
-        base = state.plan.model.fetch() if index == 0 else _artifact(state, index - 1)
-    return Artifact(folder, step.step.pass_.produces, tree.digest, base)
+    folder = _fetch(state, cache.store, tree, state.private / step.key)
+    return Artifact(folder, step.step.pass_.produces, tree.digest, _base(state, index))
+
+
+def _fetch(state: Run, store: Store, tree: Tree, folder: Path) -> Path:
+    """Brings a tree to this machine, where there is room for it."""
+    if store.local(tree.root) is None:
+        workplace.check_space(state.work, tree.bytes)
+    return fetch_tree(store, tree, folder, state.memo)
+
+
+def _base(state: Run, index: int) -> Artifact | None:
+    """What the result of a step sits on, when that is an adapter: the model, or the result of the step before."""
+    plan = state.plan
+    if plan.steps[index].step.pass_.produces != HF_ADAPTER:
+        return None
+    if index == 0:
+        return plan.model.fetch()
+    tree = plan.results.trees.get(index - 1) or (plan.cache.find(plan.steps[index - 1].key) if plan.cache else None)
+    if tree is None:
+        raise HandoverMissing(
+            f"the adapter's base, the result of {plan.steps[index - 1].step.name}, is not in the cache"
+        )
+    return _artifact(state, index - 1, tree)
 
 
 def _hide_what_nobody_needs(to_run: list[StepPlan], plan: Plan) -> None:
-    """Only when all passes are our own: what an outsider's needs is not known."""
-    if all(type(step.step.pass_).__module__.startswith(OWN_PACKAGE) for step in to_run):
-        needed = {name for step in to_run for name in step.step.pass_.needs()}
+    """Only when all passes and metrics are our own: what an outsider's needs is not known."""
+    used = [step.step.pass_ for step in to_run]
+    everything = [*used, *(metric.metric for metric in plan.evaluation.metrics)]
+    if all(type(one).__module__.startswith(OWN_PACKAGE) for one in everything):
+        needed = {name for pass_ in used for name in pass_.needs()}
         from_hub = any(entry.source.hugging_face for entry in plan.job.spec.data)
         hide_unneeded(needed | ({"datasets", "pandas"} if from_hub else set()))
 
@@ -103,19 +206,17 @@ def _publish(state: Run, made: Made) -> ArtifactReport:
         folder=made.artifact.folder,
         files=made.files,
         format=made.artifact.format,
-        meta={"job": plan.job.metadata.name},
+        meta={"job": plan.job.metadata.name, "recipe": _recipe(plan).as_data()},
         memo=state.memo,
         cached=made.tree if plan.cache is not None and plan.cache.store is plan.output else None,
         replace=plan.job.spec.output.replace,
+        beside=partial(files_beside, plan, state.told),
+        signer=state.settings.signer,
     )
-    return _described(plan, published)
+    return record.described(published)
 
 
-def _described(plan: Plan, published: Published) -> ArtifactReport:
-    return ArtifactReport(
-        uri=published.uri,
-        format=plan.steps[-1].step.pass_.produces,
-        digest=published.tree.digest,
-        bytes=published.tree.bytes,
-        files=len(published.files),
-    )
+def _recipe(plan: Plan) -> Recipe:
+    steps = [planned.step for planned in plan.steps]
+    digests = {name: found.digest for name, found in plan.data.items()}
+    return Recipe.of(steps, plan.job.spec.target, plan.model.digest, digests)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from millwright_api.errors import UserError
-from millwright_api.v1alpha1 import OptimizationJob, S3Location, Target
+from millwright_api.errors import InvalidKey, RemoteCodeNotAllowed, UserError
+from millwright_api.names import ENV_SIGNING_KEY
+from millwright_api.v1alpha1 import Model, OptimizationJob, Output, S3Location, Target
 from millwright_runner import registry
-from millwright_runner.artifact import HF_ADAPTER
+from millwright_runner.artifact import HF, HF_ADAPTER
 from millwright_runner.cache import Cache, step_key
 from millwright_runner.data import FoundData, check_format, find_data
 from millwright_runner.digests import DigestMemo
+from millwright_runner.evaluation import EvaluationPlan, memory_to_measure, plan_evaluation
 from millwright_runner.models import FoundModel, find_model
 from millwright_runner.passes import Estimate
-from millwright_runner.published import Published, damaged_files, read_published, refuse_other
+from millwright_runner.published import Published, Signer, damaged_files, read_published, refuse_other
 from millwright_runner.registry import BoundStep
 from millwright_runner.stores import Store, open_store
 from millwright_runner.trees import Tree
+from millwright_runner.volumes import place_of, volume_name
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,17 @@ class Settings:
         base: the manifest's folder; relative paths start there.
         home: this machine's folder for downloads, remembered digests and scratch.
         cache: where results of passes are kept; None: in the output's store.
+        volumes: the folder that a cluster's claims are mounted in, by name; None without a cluster.
+        remote_code: whether models may bring code when their manifest says so.
+        signer: signs what is published; None: nobody does.
     """
 
     base: Path
     home: Path
     cache: S3Location | Path | None = None
+    volumes: Path | None = None
+    remote_code: bool = True
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Plan:
         fingerprint: names the result: the last step's key.
         published: what the output holds, when that is this very result and whole; else None.
         results: what the cache has of it.
+        evaluation: what is measured.
     """
 
     job: OptimizationJob
@@ -77,11 +87,15 @@ class Plan:
     fingerprint: str
     published: Published | None
     results: Results
+    evaluation: EvaluationPlan = field(default_factory=EvaluationPlan)
 
     @property
     def memory(self) -> int:
-        """Peak memory expected, in bytes: of the hungriest step that would run."""
-        return max((s.estimate.memory for s in self.steps if not s.hit), default=0)
+        """Peak memory expected, in bytes: of the hungriest step that would run, or of what is measured."""
+        asked = [point for point in self.evaluation.points if any(one.metric.metric.asks for one in point.missing)]
+        made = [HF if point.index < 0 else self.steps[point.index].step.pass_.produces for point in asked]
+        measuring = [memory_to_measure(self.model.facts, format_) for format_ in made]
+        return max([*measuring, *(s.estimate.memory for s in self.steps if not s.hit)], default=0)
 
     @property
     def disk(self) -> int:
@@ -100,15 +114,18 @@ def make_plan(job: OptimizationJob, settings: Settings) -> Plan:
     registry.check_chain(bound)
     for index, entry in enumerate(spec.data):
         check_format(entry, f"spec.data[{index}]")
-    model = find_model(spec.model, settings.base, settings.home)
+    check_remote_code(spec.model, settings)
+    model = find_model(spec.model, settings.base, settings.home, volumes=settings.volumes)
     for step in bound:
-        _check_step(step, model, spec.target)
-    data = {entry.name: find_data(entry, settings.base, settings.home) for entry in spec.data}
-    output = open_store(_place(spec.output.s3, spec.output.path, settings.base))
+        check_step(step, model, spec.target)
+    data = {entry.name: find_data(entry, settings.base, settings.home, volumes=settings.volumes) for entry in spec.data}
+    output = open_output(spec.output, settings)
     output.check(write=True)
     memo = DigestMemo(settings.home)
     cache = _open_cache(spec.cache.mode, output, settings.cache, memo)
-    keys = step_keys(bound, model.digest, {name: found.digest for name, found in data.items()}, spec.target)
+    digests = {name: found.digest for name, found in data.items()}
+    keys = step_keys(bound, model.digest, digests, spec.target)
+    evaluation = plan_evaluation(job, bound, keys, model, data=digests, cache=cache)
     published = read_published(output)
     refuse_other(output, published, keys[-1], replace=spec.output.replace)
     if published is not None and (
@@ -116,11 +133,43 @@ def make_plan(job: OptimizationJob, settings: Settings) -> Plan:
     ):
         published = None  # another result that may be replaced, or this one to be made again
     results = find_results(bound, keys, cache)
+    gone = first_gone(evaluation, bound, keys, cache, published is not None)
+    if gone is not None and (published is not None or gone < results.start):
+        published, results = None, find_results(bound, keys, cache, upto=gone)
     steps = [
         StepPlan(step, key, published is not None or index < results.start, step.pass_.estimate(model.facts))
         for index, (step, key) in enumerate(zip(bound, keys, strict=True))
     ]
-    return Plan(job, model, data, steps, output, cache, keys[-1], published, results)
+    return Plan(job, model, data, steps, output, cache, keys[-1], published, results, evaluation)
+
+
+def first_gone(
+    evaluation: EvaluationPlan, steps: list[BoundStep], keys: list[str], cache: Cache | None, published: bool
+) -> int | None:
+    """Returns the first step whose result is to be measured and lies nowhere: it has to be made again.
+
+    Args:
+        evaluation: what is measured.
+        steps: the passes.
+        keys: their cache keys.
+        cache: where results lie.
+        published: whether the output holds what the last step makes.
+
+    An adapter cannot be asked without what it sits on: see `find_results`.
+    """
+
+    def lies(index: int) -> bool:
+        """Whether a step's result is somewhere."""
+        there = cache is not None and cache.find(keys[index]) is not None
+        return there or (published and index == len(keys) - 1)
+
+    for point in evaluation.points:
+        if not point.missing or point.index < 0:
+            continue
+        alone = steps[point.index].pass_.produces != HF_ADAPTER or point.index == 0
+        if not (lies(point.index) and (alone or lies(point.index - 1))):
+            return point.index
+    return None
 
 
 def step_keys(steps: list[BoundStep], model: str, data: dict[str, str], target: Target) -> list[str]:
@@ -145,14 +194,20 @@ class Results:
     start: int
 
 
-def find_results(steps: list[BoundStep], keys: list[str], cache: Cache | None) -> Results:
+def find_results(steps: list[BoundStep], keys: list[str], cache: Cache | None, upto: int | None = None) -> Results:
     """Looks for the last result that is there, from the end: earlier ones are then not needed.
+
+    Args:
+        steps: the passes.
+        keys: their cache keys.
+        cache: where results lie.
+        upto: the first step that has to run in any case; None: none has to.
 
     An adapter is of use only with what it sits on: the model, or the result of the step before it.
     """
     if cache is None:
         return Results({}, 0)
-    for index in reversed(range(len(steps))):
+    for index in reversed(range(len(steps) if upto is None else upto)):
         tree = cache.find(keys[index])
         if tree is None:
             continue
@@ -167,7 +222,28 @@ def find_results(steps: list[BoundStep], keys: list[str], cache: Cache | None) -
     return Results({}, 0)
 
 
-def _check_step(step: BoundStep, model: FoundModel, target: Target) -> None:
+def check_signer(output: Output, *, has_key: bool) -> None:
+    """Raises InvalidKey when the manifest wants a signature and there is no key."""
+    if output.sign and not has_key:
+        raise InvalidKey(
+            "the result has to be signed, and there is no key",
+            where="spec.output.sign",
+            hint=f"--sign-key FILE, or {ENV_SIGNING_KEY} of a Secret that spec.credentials names",
+        )
+
+
+def check_remote_code(model: Model, settings: Settings) -> None:
+    """Raises RemoteCodeNotAllowed when the manifest trusts a model's code and the platform runs none."""
+    if model.trust_remote_code and not settings.remote_code:
+        raise RemoteCodeNotAllowed(
+            "this platform runs no code that comes with a model",
+            where="spec.model.trustRemoteCode",
+            hint="leave it out, or ask who runs the platform to allow it",
+        )
+
+
+def check_step(step: BoundStep, model: FoundModel, target: Target) -> None:
+    """Refuses a step that does not fit the model: see `Pass.check`. Raises UserError with the option's path."""
     try:
         step.pass_.check(model.facts, target)
     except UserError as error:
@@ -175,11 +251,17 @@ def _check_step(step: BoundStep, model: FoundModel, target: Target) -> None:
         raise type(error)(error.message, where=where, hint=error.hint) from error
 
 
-def _place(s3: S3Location | None, path: str | None, base: Path) -> S3Location | Path:
-    if s3 is not None:
-        return s3
-    assert path is not None  # the contract: exactly one
-    return base / Path(path).expanduser()
+def open_output(output: Output, settings: Settings) -> Store:
+    """Returns the store that the model goes to; nothing is asked of it yet.
+
+    Raises:
+        InvalidManifest, AccessDenied: a volume without a cluster, or a path that leads out of it.
+    """
+    if output.s3 is not None:
+        return open_store(output.s3)
+    if output.volume is not None:
+        return open_store(place_of(output.volume, settings.volumes, "spec.output.volume"), volume_name(output.volume))
+    return open_store(settings.base / Path(str(output.path)).expanduser())
 
 
 def _open_cache(mode: str, output: Store, elsewhere: S3Location | Path | None, memo: DigestMemo) -> Cache | None:

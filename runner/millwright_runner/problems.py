@@ -14,22 +14,12 @@ from millwright_runner import schema
 from millwright_runner.schema import Place, Schema
 
 LATER: dict[str, frozenset[str]] = {
-    "spec": frozenset(
-        {
-            "activeDeadlineSeconds",
-            "credentials",
-            "evaluation",
-            "execution",
-            "retry",
-            "search",
-            "suspend",
-            "ttlSecondsAfterFinished",
-        }
-    ),
-    "spec.model": frozenset({"azureBlob", "azureML", "volume"}),
-    "spec.data[].source": frozenset({"azureBlob", "azureML", "volume"}),
-    "spec.passes[]": frozenset({"resources"}),
-    "spec.output": frozenset({"azureBlob", "azureML", "volume"}),
+    "spec": frozenset({"search"}),
+    "spec.model": frozenset({"azureBlob", "azureML"}),
+    "spec.data[].source": frozenset({"azureBlob", "azureML"}),
+    "spec.output": frozenset({"azureBlob", "azureML"}),
+    "spec.execution": frozenset({"azureML"}),
+    "spec.execution.kubernetes": frozenset({"nodes"}),
 }
 """Keys that the design has and this version does not do yet, by place: no misspellings, so nothing is suggested."""
 
@@ -83,7 +73,7 @@ def _lines(path: Place, details: list[ErrorDetails], root: Schema, where: str) -
     detail, at = details[0], path_text(path, where)
     if detail["type"] == "extra_forbidden":
         return [f"{at}: {_unknown(path, root, where)}"]
-    node = _node(path, root)
+    node = _node(path, root) if detail["loc"][-1:] != ("[key]",) else schema.keys(_node(path[:-1], root), root)
     if detail["type"] == "missing":
         return [f"{at}: is missing (expected {schema.expected(node, root)})"]
     own = [d for d in details if d["type"] == "value_error"]
@@ -119,11 +109,11 @@ def _said(at: str, detail: ErrorDetails) -> list[str]:
     given = detail["input"] if isinstance(detail["input"], Mapping) else {}
     later = [key for key in given if key in _later(at)]
     lines = [f"{at}.{key}: is not supported by this version yet (leave it out)" for key in later]
-    keys = [key for key in given if key not in ("name", *later)]
+    keys = [key for key in given if key not in ("name", "resources", "data", *later)]
     if later and len(keys) == 1:
         return lines
     if at.endswith("]") and len(keys) > 1 and any(given[key] is None for key in keys):
-        message += " (indent a pass's options below its name)"
+        message += f" (indent a {'metric' if '.metrics[' in at else 'pass'}'s options below its name)"
     return [*lines, f"{at}: {message}" if at else message]
 
 

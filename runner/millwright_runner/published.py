@@ -1,23 +1,29 @@
 """The output of a job: one model in a store, found through the manifest at the store's root.
 
 <output>/manifest.json               names the result and its files; switched by a conditional write
-<output>/<first 12 of fingerprint>/  the model itself, with a manifest of its own; can be used in place
+<output>/manifest.json.sig           a signature over it, where there is a key
+<output>/<first 12 of fingerprint>/  the model itself, with a manifest of its own; can be used in place. Beside its files lie
+                                     others that tell of it (card, provenance), which the manifest at the root names too
 <output>/model                       in a folder of this machine: a link to the above, for people
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Sequence
+import hashlib
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from millwright_api.errors import Damaged, OutputExists, StoreUnavailable
 from millwright_api.names import API_VERSION
 from millwright_runner.artifact import FileDigest, digest_of
 from millwright_runner.digests import DigestMemo
+from millwright_runner.signing import is_about
 from millwright_runner.stores import Conflict, Store, is_safe_key
 from millwright_runner.trees import (
     ATTEMPTS,
@@ -38,6 +44,25 @@ CLAIM = ".claim"
 
 LINK = "model"
 
+CARD, PROVENANCE = "README.md", "provenance.json"
+"""Files beside the model's own that tell of it."""
+
+SIGNATURE = f"{MANIFEST}.sig"
+"""At the root."""
+
+Beside = Callable[[Sequence[FileDigest], Mapping[str, bytes]], Mapping[str, bytes]]
+"""Given the model's files and what lies beside them already, returns what is to lie there: name → content."""
+
+
+class Signer(Protocol):
+    """Signs manifests; see `signing.SigningKey`."""
+
+    def sign(self, manifest: bytes) -> bytes:
+        """Returns a signature's file."""
+
+    def fits(self, envelope: bytes | None, manifest: bytes) -> bool:
+        """Whether a signature that is there need not be made again."""
+
 
 @dataclass(frozen=True)
 class Published:
@@ -49,8 +74,11 @@ class Published:
         format: the artifact's format.
         tree: the model's files; its prefix is where they lie in the output.
         meta: whatever was noted at publishing; JSON.
+        beside: files under the same prefix that tell of the model, in path order.
         replaced: prefix of the result that was there before.
+        replaced_beside: what lay beside that one.
         etag: of the root manifest.
+        manifest: the root manifest's bytes.
     """
 
     uri: str
@@ -58,8 +86,11 @@ class Published:
     format: str
     tree: Tree
     meta: dict[str, Any]
+    beside: list[FileDigest]
     replaced: str | None
+    replaced_beside: list[FileDigest]
     etag: str
+    manifest: bytes
 
     @property
     def files(self) -> list[FileDigest]:
@@ -78,7 +109,8 @@ def read_published(store: Store) -> Published | None:
         return None
     body = unsealed(blob.data, "PublishedModel")
     files = files_from_data(body["files"]) if body else None
-    if body is None or files is None or not is_safe_key(body["prefix"]):
+    beside, gone = (files_from_data((body or {}).get(key, [])) for key in ("beside", "replacedBeside"))
+    if body is None or files is None or beside is None or gone is None or not is_safe_key(body["prefix"]):
         raise OutputExists(
             f"it holds a {MANIFEST} that Millwright did not write",
             where=store.uri,
@@ -87,7 +119,8 @@ def read_published(store: Store) -> Published | None:
     tree = Tree(body["prefix"], body["prefix"], body["digest"], files, body["meta"])
     return Published(
         uri=f"{store.uri}{tree.prefix}/", fingerprint=body["fingerprint"], format=body["format"], tree=tree,
-        meta=body["meta"], replaced=body["replaced"], etag=blob.etag,
+        meta=body["meta"], beside=beside, replaced=body["replaced"], replaced_beside=gone, etag=blob.etag,
+        manifest=blob.data,
     )  # fmt: skip
 
 
@@ -108,6 +141,8 @@ def publish(
     meta: dict[str, Any],
     replace: bool,
     on_bytes: OnBytes | None = None,
+    beside: Beside | None = None,
+    signer: Signer | None = None,
 ) -> Published:
     """Makes a result the output's model: all at once, and only by condition. Does nothing when it is already.
 
@@ -122,6 +157,8 @@ def publish(
         meta: noted in the manifests; JSON.
         replace: whether another result may be replaced.
         on_bytes: told the bytes moved.
+        beside: what is to lie beside the model; None: nothing, and what lies there stays.
+        signer: signs the manifest; None: a signature stays only as long as it fits.
 
     Raises:
         OutputExists: the output holds another result.
@@ -133,8 +170,9 @@ def publish(
             refuse_other(store, there, fingerprint, replace=replace)
             prefix = _claimed(store, fingerprint, digest_of(files))
             tree = _bring(store, prefix, cached or folder, files=files, meta=meta, on_bytes=on_bytes)
+            told = _write_beside(store, tree.prefix, beside(tree.files, {}) if beside else {})
             try:
-                _switch(store, fingerprint, format, tree, there)
+                _switch(store, there, fingerprint=fingerprint, format=format, tree=tree, beside=told)
             except Conflict:  # another process published meanwhile: look again
                 continue
             there = read_published(store)
@@ -142,8 +180,62 @@ def publish(
         if there is not None and there.fingerprint == fingerprint:
             _drop_replaced(store, there)
             _point(store, there.tree.prefix)
-            return there
+            return accompany(store, there, beside, signer)
     raise StoreUnavailable("its manifest is written again and again by others", where=store.uri)
+
+
+def accompany(store: Store, there: Published, beside: Beside | None, signer: Signer | None) -> Published:
+    """Brings up to date what lies beside a model that is published: figures may have come, a file may be damaged.
+
+    Writes nothing when all is right. Whoever writes last looks last, so what lies there is what the manifest says.
+
+    Args:
+        store: the output.
+        there: what it holds.
+        beside: see `publish`.
+        signer: see `publish`.
+    """
+    for attempt in range(ATTEMPTS):
+        if beside is None:
+            break
+        held = {file.path: data for file in there.beside if (data := _whole(store, there, file)) is not None}
+        wanted = dict(beside(there.files, held))
+        if len(held) == len(there.beside) and (wanted == held or attempt):
+            break  # after the first attempt another's are as good, or writers would take turns
+        time.sleep(random.uniform(0, 0.05) * min(2**attempt, 16) if attempt else 0)  # writers that meet get out of step
+        told = _write_beside(store, there.tree.prefix, wanted)
+        with contextlib.suppress(Conflict):
+            if told != there.beside:
+                _switch(store, there, fingerprint=there.fingerprint, format=there.format, tree=there.tree, beside=told)
+        now = read_published(store)  # looked at again: another process may have written between the two
+        if now is None or now.fingerprint != there.fingerprint:
+            break
+        there = now
+    _sign(store, there, signer)
+    return there
+
+
+def _whole(store: Store, there: Published, file: FileDigest) -> bytes | None:
+    """Returns the content of a file beside a model; None where it is not what the manifest says."""
+    blob = store.read(f"{there.tree.prefix}/{file.path}")
+    return blob.data if blob and hashlib.sha256(blob.data).hexdigest() == file.sha256 else None
+
+
+def _write_beside(store: Store, prefix: str, files: Mapping[str, bytes]) -> list[FileDigest]:
+    for name, data in files.items():
+        store.write(f"{prefix}/{name}", data)
+    told = [FileDigest(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()]
+    return sorted(told, key=lambda file: file.path)
+
+
+def _sign(store: Store, there: Published, signer: Signer | None) -> None:
+    """Signs the manifest unless it is; a signature that is of another manifest goes."""
+    blob = store.read(SIGNATURE)
+    if signer is not None:
+        if not signer.fits(blob.data if blob else None, there.manifest):
+            store.write(SIGNATURE, signer.sign(there.manifest))
+    elif blob is not None and not is_about(blob.data, there.manifest):
+        store.delete([SIGNATURE])
 
 
 def refuse_other(store: Store, there: Published | None, fingerprint: str, *, replace: bool) -> None:
@@ -187,24 +279,34 @@ def _claimed(store: Store, fingerprint: str, digest: str) -> str:
     return usual
 
 
-def _switch(store: Store, fingerprint: str, format: str, tree: Tree, there: Published | None) -> None:  # noqa: A002
+def _switch(
+    store: Store,
+    there: Published | None,
+    *,
+    fingerprint: str,
+    format: str,  # noqa: A002
+    tree: Tree,
+    beside: list[FileDigest],
+) -> None:
+    replaced = there if there and there.tree.prefix != tree.prefix else None
     body = {
         "apiVersion": API_VERSION, "kind": "PublishedModel", "fingerprint": fingerprint, "format": format,
         "prefix": tree.prefix, "digest": tree.digest, "bytes": tree.bytes, "files": files_as_data(tree.files),
-        "meta": tree.meta, "replaced": there.tree.prefix if there and there.tree.prefix != tree.prefix else None,
+        "meta": tree.meta, "beside": files_as_data(beside), "replaced": replaced.tree.prefix if replaced else None,
+        "replacedBeside": files_as_data(replaced.beside) if replaced else [],
     }  # fmt: skip
     store.write(MANIFEST, sealed(body), if_absent=there is None, if_match=there.etag if there else None)
 
 
 def _drop_replaced(store: Store, there: Published) -> None:
-    """Removes the result that was there before: only files that its own manifest names, a person's stay."""
+    """Removes the result that was there before: only files that manifests name, a person's stay."""
     if there.replaced is None or not is_safe_key(there.replaced):
         return
     blob = store.read(f"{there.replaced}/{MANIFEST}")
     body = unsealed(blob.data, "Tree") if blob else None
     files = files_from_data(body["files"]) if body else None
     if files is not None:
-        names = [MANIFEST, CLAIM, *(file.path for file in files)]
+        names = [MANIFEST, CLAIM, *(file.path for file in [*files, *there.replaced_beside])]
         store.delete([f"{there.replaced}/{name}" for name in names])
 
 
@@ -218,7 +320,7 @@ def _point(store: Store, prefix: str) -> None:
             return
     elif (root / LINK).exists():
         return  # a file or folder of that name is a person's
-    temp = root / f".{LINK}-{os.getpid()}"
+    temp = root / f".{LINK}-{secrets.token_hex(8)}"  # every pod's process has the same number
     with contextlib.suppress(OSError):  # a convenience: some file systems have no links
         temp.symlink_to(prefix, target_is_directory=True)
         temp.replace(root / LINK)

@@ -1,26 +1,55 @@
-"""What a run leaves in writing: RunReport, as report.json."""
+"""What a run leaves in writing: RunReport, as report.json, and the page that shows it."""
 
 from __future__ import annotations
 
+import html
 import json
 import resource
 import sys
 from typing import Any
 
-from millwright_api.errors import MillwrightError, Stopped
-from millwright_api.report import ArtifactReport, PassReport, RunReport
+from millwright_api.errors import MillwrightError, NoSpaceLeft, Stopped
+from millwright_api.evaluation import INPUT
+from millwright_api.report import ArtifactReport, RunReport
+from millwright_runner.artifact import HF
+from millwright_runner.beside.public import public_spec
 from millwright_runner.cache import library_versions
+from millwright_runner.evaluation import Point, as_data
+from millwright_runner.metrics import Metric
+from millwright_runner.page import render
 from millwright_runner.plan import Plan, Settings
+from millwright_runner.published import Published
+from millwright_runner.stores.disk import FULL
+from millwright_runner.told import Told
+from millwright_runner.trees import MANIFEST
 
 
-def succeeded_report(artifact: ArtifactReport, passes: list[PassReport], plan: Plan, seconds: float) -> RunReport:
-    """Returns the report of a run that ended in a model."""
+class InternalError(MillwrightError):
+    """Something that is none of the failures that a user can meet: a bug."""
+
+
+def as_failure(error: BaseException) -> MillwrightError:
+    """Returns any exception as one that can be told."""
+    if isinstance(error, MillwrightError):
+        return error
+    if isinstance(error, OSError) and error.errno in FULL:
+        return NoSpaceLeft(f"the disk is full: {error.strerror}", where=str(error.filename) if error.filename else None)
+    if isinstance(error, MemoryError):
+        return InternalError(
+            "this machine has too little memory for it", hint="`millwright plan` estimates what a job needs"
+        )
+    first = (str(error) or "no message").splitlines()[0]
+    return InternalError(f"{type(error).__name__}: {first}", hint="this is a bug of Millwright's or of a library")
+
+
+def succeeded_report(artifact: ArtifactReport | None, told: Told, plan: Plan, seconds: float) -> RunReport:
+    """Returns the report of a run that did what it was to do; without an artifact when that was not the last stage."""
     return RunReport(
-        outcome="Succeeded", reason="Succeeded", exit_code=0, artifact=artifact, **_common(passes, plan, seconds)
+        outcome="Succeeded", reason="Succeeded", exit_code=0, artifact=artifact, **_common(told, plan, seconds)
     )
 
 
-def failed_report(error: MillwrightError, passes: list[PassReport], plan: Plan | None, seconds: float) -> RunReport:
+def failed_report(error: MillwrightError, told: Told, plan: Plan | None, seconds: float) -> RunReport:
     """Returns the report of a run that did not; without a plan when it did not get that far."""
     stopped = isinstance(error, Stopped)
     return RunReport(
@@ -28,26 +57,66 @@ def failed_report(error: MillwrightError, passes: list[PassReport], plan: Plan |
         reason=error.reason,
         message=str(error),
         exit_code=128 + error.signal if isinstance(error, Stopped) else error.exit_code,
-        **_common(passes, plan, seconds),
+        **_common(told, plan, seconds),
+    )
+
+
+def described(published: Published) -> ArtifactReport:
+    """Returns what an output holds as reports tell it."""
+    return ArtifactReport(
+        uri=published.uri,
+        format=published.format,
+        digest=published.tree.digest,
+        bytes=published.tree.bytes,
+        files=len(published.files),
     )
 
 
 def leave(
     report: RunReport, histories: dict[str, list[dict[str, float]]], plan: Plan, settings: Settings, published: bool
 ) -> None:
-    """Writes report.json into this machine's folder, and beside the model when there is one.
+    """Writes report.json and report.html into this machine's folder, and beside the model when there is one.
 
     Args:
         histories: step's name → what training measured on the way; in report.json only.
         published: whether the output may be written to: a run that failed leaves nothing there.
     """
-    document = report.model_dump(mode="json", exclude_none=True) | {"job": plan.job.metadata.name, "history": histories}
+    document = report.model_dump(mode="json", exclude_none=True) | {
+        "job": plan.job.metadata.name,
+        "history": histories,
+        "measurements": {point.after: _measured(point) for point in plan.evaluation.points},
+        "metrics": {bound.name: _noted(bound.metric) for bound in plan.evaluation.metrics},
+        "formats": {INPUT: HF} | {step.step.name: step.step.pass_.produces for step in plan.steps},
+        "spec": public_spec(plan.job),
+    }
     text = json.dumps(document, indent=1, ensure_ascii=False).encode()
+    manifest = plan.output.read(MANIFEST) if published else None
+    files = {"report.json": text, "report.html": page_of(document, json.loads(manifest.data) if manifest else None)}
     folder = settings.home / "runs" / plan.job.metadata.name
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_bytes(text)
-    if published:
-        plan.output.write("report.json", text)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+        if published:
+            plan.output.write(name, data)
+
+
+def page_of(document: dict[str, Any], manifest: Any) -> bytes:
+    """Returns the page; one that says why it is none, where it cannot be drawn: the model is right all the same."""
+    try:
+        return render(document, manifest).encode(errors="replace")
+    except Exception as error:
+        said = html.escape(f"{type(error).__name__}: {error}")
+        return f"<!doctype html><meta charset=utf-8><title>Millwright</title><p>No page could be made: {said}".encode()
+
+
+def _noted(metric: Metric) -> dict[str, Any]:
+    """What the page has to know of a metric."""
+    return {"metric": metric.name, "higherIsBetter": metric.higher_is_better, "ofMachine": metric.of_machine}
+
+
+def _measured(point: Point) -> dict[str, Any]:
+    """All that is known of a model: with figures besides the value, and samples."""
+    return {name: as_data(measured) for name, measured in point.found.items()}
 
 
 def peak_memory() -> int:
@@ -56,11 +125,13 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _common(passes: list[PassReport], plan: Plan | None, seconds: float) -> dict[str, Any]:
+def _common(told: Told, plan: Plan | None, seconds: float) -> dict[str, Any]:
     libraries = tuple(sorted({name for step in plan.steps for name in step.step.pass_.libraries})) if plan else ()
     return {
         "fingerprint": plan.fingerprint if plan else None,
-        "passes": passes,
+        "passes": told.passes,
+        "evaluation": told.evaluation,
+        "constraints": told.constraints,
         "seconds": round(seconds, 3),
         "peak_memory_bytes": peak_memory(),
         "versions": library_versions(("millwright", *libraries)),

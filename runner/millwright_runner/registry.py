@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 from dataclasses import dataclass
-from typing import Any
-
-from pydantic import ValidationError
 
 from millwright_api.errors import ChainMismatch, InvalidManifest, UnknownPass, suggest
 from millwright_api.v1alpha1 import OptimizationJob, Step
 from millwright_runner.artifact import HF
+from millwright_runner.catalog import Catalog, parse, raise_all
 from millwright_runner.passes import Pass
-from millwright_runner.problems import describe
 
-GROUP = "millwright.passes"
-OWN_PACKAGE = "millwright_runner."
+PASSES: Catalog[Pass] = Catalog("millwright.passes", Pass, "pass", UnknownPass)
 
 
 @dataclass(frozen=True)
@@ -36,38 +30,23 @@ class BoundStep:
     where: str
 
 
-@functools.cache
-def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
-    return {entry.name: entry for entry in importlib.metadata.entry_points(group=GROUP)}
-
-
 def names() -> list[str]:
     """Returns the names of all installed passes, sorted."""
-    return sorted(_entry_points())
+    return PASSES.names()
 
 
 def is_builtin(name: str) -> bool:
-    """Whether a pass comes with Millwright: those have a key of their own in a step, others are `custom`."""
-    return _entry_points()[name].value.startswith(OWN_PACKAGE)
+    """Whether a pass comes with Millwright: see `Catalog.is_builtin`."""
+    return PASSES.is_builtin(name)
 
 
-@functools.cache
 def get(name: str) -> type[Pass]:
     """Returns the class of a pass.
 
     Raises:
         UnknownPass: none of that name is installed, or what is installed is broken.
     """
-    entry = _entry_points().get(name)
-    if entry is None:
-        raise UnknownPass(f"no pass is called {name!r}", hint=suggest(name, names()))
-    try:
-        found = entry.load()
-    except Exception as error:
-        raise UnknownPass(f"the pass {name!r} ({entry.value}) cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Pass) and found.name == name):
-        raise UnknownPass(f"{entry.value} is registered as {name!r} and is no pass of that name")
-    return found
+    return PASSES.get(name)
 
 
 def bind(job: OptimizationJob) -> list[BoundStep]:
@@ -84,25 +63,13 @@ def bind(job: OptimizationJob) -> list[BoundStep]:
             bound.append(_bind_step(index, step, data))
         except InvalidManifest as error:
             problems.append(error)
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise InvalidManifest("\n".join(map(str, problems)))
+    raise_all(problems)
     return bound
 
 
 def _bind_step(index: int, step: Step, data: set[str]) -> BoundStep:
     where = f"spec.passes[{index}]"
-    try:
-        kind = get(step.pass_name)
-    except UnknownPass as error:
-        raise UnknownPass(error.message, where=where, hint=error.hint) from error
-    if not step.custom and not is_builtin(step.pass_name):
-        raise UnknownPass(
-            f"{step.pass_name!r} is a plug-in",
-            where=where,
-            hint=f"write custom: {{pass: {step.pass_name}, options: {{...}}}}",
-        )
+    kind = PASSES.chosen(step.pass_name, custom=step.custom, where=where)
     where = f"{where}.custom.options" if step.custom else f"{where}.{step.pass_name}"
     bound = BoundStep(index, step.name, parse(kind, step.options, where), where)
     for option, name in bound.pass_.data_refs().items():
@@ -111,18 +78,6 @@ def _bind_step(index: int, step: Step, data: set[str]) -> BoundStep:
                 f"no data set is called {name!r}", where=f"{where}.{option}", hint=suggest(name, data)
             )
     return bound
-
-
-def parse(kind: type[Pass], options: dict[str, Any], where: str) -> Pass:
-    """Makes a pass of its options.
-
-    Raises:
-        InvalidManifest: all that is wrong with them, one line each.
-    """
-    try:
-        return kind.model_validate(options)
-    except ValidationError as error:
-        raise InvalidManifest(describe(error, kind, where)) from error
 
 
 def check_chain(steps: list[BoundStep]) -> None:

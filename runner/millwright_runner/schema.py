@@ -8,14 +8,29 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from millwright_api.execution import RESOURCE_NAME
+from millwright_api.pods import LABEL_KEY
+from millwright_api.sources import RELATIVE_PATH
+
 Schema = dict[str, Any]
 Place = tuple[str | int, ...]
 """A place in a manifest: keys and list positions."""
 
 PATTERNS = {
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "lower-case letters, digits and dashes, no dash at either end",
+    r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$": "letters, digits and dashes, no dash at either end",
     r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$": "s3://bucket/key with a bucket of 3 to 63 characters from a-z, 0-9, dash and dot",
     r"^https?://": "a URL with http:// or https://",
+    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "lower-case letters, digits, dashes and dots, none of the last two at either end",
+    r"^\+?[0-9]+(\.[0-9]*)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?$": "an amount such as 4, 500m or 32Gi",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and underscores, no digit first",
+    r"^/[^:]+$": "an absolute path",
+    r"^[A-Za-z0-9_.-]+$": "letters, digits, dashes, underscores and dots",
+    r"^[^\s]+$": "text without white space",
+    r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$": "a label's value: letters, digits, dashes, underscores and dots",
+    LABEL_KEY: "a label's key such as kubernetes.io/hostname",
+    RESOURCE_NAME: "cpu, memory, ephemeral-storage, or a name with a domain such as nvidia.com/gpu",
+    RELATIVE_PATH: "a path without a leading slash, and without . and .. in it",
 }
 """What the contract's regular expressions mean."""
 
@@ -72,8 +87,24 @@ def child(node: Schema, key: str | int, root: Schema) -> Schema | None:
                 return dict(part["items"])
         elif key in part.get("properties", {}):
             return dict(part["properties"][key])
-        elif isinstance(part.get("additionalProperties"), dict):
-            return dict(part["additionalProperties"])
+        elif values := _free_values(part):
+            return dict(values)
+    return None
+
+
+def keys(node: Schema, root: Schema) -> Schema:
+    """Returns what the keys of a mapping are, where they are a person's own."""
+    for part in alternatives(node, root):
+        patterns = [{"pattern": pattern} for pattern in part.get("patternProperties", {})]
+        return {"type": "string", **part.get("propertyNames", {}), **(patterns[0] if patterns else {})}
+    return {}
+
+
+def _free_values(node: Schema) -> Schema | None:
+    """Returns what a mapping with keys of a person's own holds: labels, resources by name."""
+    for values in (*node.get("patternProperties", {}).values(), node.get("additionalProperties")):
+        if isinstance(values, dict):
+            return values
     return None
 
 
@@ -111,10 +142,10 @@ def _words(node: Schema, root: Schema) -> str:
         choices = node.get("enum", [node.get("const")])
         return f"one of {', '.join(map(_literal, choices))}" if len(choices) > 1 else _literal(choices[0])
     if kind in ("integer", "number"):
-        return _join("a whole number" if kind == "integer" else "a number", _bounds(node))
+        return _join("a whole number" if kind == "integer" else "a number", bounds(node))
     if kind == "string":
         longest = node.get("maxLength")
-        return _join(_text_words(node), f"up to {longest} characters" if longest else "")
+        return _join(text_words(node), f"up to {longest} characters" if longest else "")
     if kind == "array":
         items = expected(node.get("items", {}), root)
         return _join(f"a list of {_plural(items)}", _length(node))
@@ -131,7 +162,8 @@ def _length(node: Schema) -> str:
     return f"{least} to {most} entries" if least else f"up to {most} entries"
 
 
-def _text_words(node: Schema) -> str:
+def text_words(node: Schema) -> str:
+    """Returns what a text looks like, in words where its regular expression has some."""
     pattern = node.get("pattern")
     return "text" if pattern is None else PATTERNS.get(pattern, f"text that matches {pattern}")
 
@@ -149,7 +181,8 @@ def _join(words: str, bounds: str) -> str:
     return f"{words}, {bounds}" if bounds else words
 
 
-def _bounds(node: Schema) -> str:
+def bounds(node: Schema) -> str:
+    """Returns between what a number lies, in words: `1 to 4096`, `above 0, at most 10`; empty when anything goes."""
     low, high = node.get("minimum"), node.get("maximum")
     if low is not None and high is not None:
         return f"{_number(low)} to {_number(high)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from millwright_api.errors import MillwrightError, NoSpaceLeft, PassFailed, Stopped
-from millwright_api.report import HitOrMiss, PassReport, Phase, Progress
+from millwright_api.report import ConstraintReport, EvaluationReport, HitOrMiss, PassReport, Phase, Progress
 from millwright_runner.artifact import HF_ADAPTER, Artifact, FileDigest, digest_of
 from millwright_runner.checkpoints import StoredCheckpoints
 from millwright_runner.data import PackedSequences, pack
@@ -20,9 +19,10 @@ from millwright_runner.digests import DigestMemo, digest_folder
 from millwright_runner.passes import Context, StopFlag, Tell
 from millwright_runner.plan import Plan, Settings, StepPlan
 from millwright_runner.stores.disk import FULL
+from millwright_runner.told import Told
 from millwright_runner.training.loading import release_memory
 from millwright_runner.trees import Tree, fetch_tree
-from millwright_runner.workplace import Workplace, private_folder, workplace
+from millwright_runner.workplace import PrivateFolder, Workplace, workplace
 
 
 class Observer(Protocol):
@@ -36,6 +36,12 @@ class Observer(Protocol):
 
     def finished(self, report: PassReport) -> None:
         """Told after each step, run or taken from the cache, whether it succeeded or not."""
+
+    def measured(self, report: EvaluationReport) -> None:
+        """Told after each model that was measured, now or before."""
+
+    def judged(self, reports: list[ConstraintReport]) -> None:
+        """Told what became of the constraints, before the model is published or not."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,8 @@ class Run:
     observer: Observer
     stop: StopFlag
     memo: DigestMemo
-    reports: list[PassReport] = field(default_factory=list)
     histories: dict[str, list[dict[str, float]]] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
 
     @property
     def work(self) -> Path:
@@ -73,14 +79,18 @@ class Run:
         return store.local(".millwright/work") or self.settings.home / "work"
 
     @functools.cached_property
+    def _own(self) -> PrivateFolder:
+        return PrivateFolder(self.work)
+
+    @property
     def private(self) -> Path:
         """A folder of this process, for results that lie in no local cache; removed with the run."""
-        return private_folder(self.work)
+        return self._own.path
 
     def tidy(self) -> None:
         """Removes that folder, when there is one."""
-        if "private" in vars(self):
-            shutil.rmtree(self.private, ignore_errors=True)
+        if "_own" in vars(self):
+            self._own.close()
 
     def tell(self, step: StepPlan, message: str, **numbers: Any) -> None:
         """Tells the observer how far a step is."""
@@ -93,7 +103,7 @@ class Run:
 
     def finished(self, report: PassReport) -> None:
         """Keeps a step's report and tells the observer."""
-        self.reports.append(report)
+        self.told.passes.append(report)
         self.observer.finished(report)
 
 
@@ -177,6 +187,7 @@ def _run_here(state: Run, step: StepPlan, artifact: Artifact, place: Workplace) 
     if not files:
         raise PassFailed(f"{step.step.pass_.name} made nothing", where=step.step.where)
     folder, tree = _keep(state, step, place, files, context)
+    files = files if tree is None else tree.files  # another writer may have been faster
     checkpoints.clear()
     made = _made(step, artifact, folder, files, tree)
     state.finished(_report(step, "Succeeded", how, time.monotonic() - began, made=made, context=context))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,12 @@ from millwright_runner.stores.disk import nearest_folder
 
 POLL_SECONDS = 0.1
 """Between two looks at a lock that another process has."""
+
+PRIVATE = "process-"
+"""Begins the names of folders of one process alone."""
+
+YOUNG_SECONDS = 1.0
+"""A lock's file may be there a moment before it is locked."""
 
 
 @dataclass(frozen=True)
@@ -90,29 +97,52 @@ def _taken(lock: IO[str]) -> bool:
     return True
 
 
-def private_folder(root: Path) -> Path:
-    """Returns an empty folder for this process alone, and removes those of processes that are gone.
+class PrivateFolder:
+    """An empty folder for this process alone; those of processes that are gone are removed first.
 
-    For results that later steps read after the lock on their key is free again.
+    For results that later steps read after the lock on their key is free again. Whose folder it is is told by a lock,
+    which goes with the process, and not by its number: in containers, all processes have the same one.
+
+    Args:
+        root: the folder that all of them lie in; made when it is not there.
+
+    Attributes:
+        path: the folder.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    for other in root.glob("process-*"):
-        if not _is_alive(int(other.name.removeprefix("process-"))):
-            shutil.rmtree(other, ignore_errors=True)
-    own = root / f"process-{os.getpid()}"
-    shutil.rmtree(own, ignore_errors=True)
-    own.mkdir()
-    return own
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        for other in root.glob(f"{PRIVATE}*"):
+            _remove_if_abandoned(other.with_suffix(""))
+        self.path = root / f"{PRIVATE}{secrets.token_hex(8)}"
+        self._lock = _lock_of(self.path).open("w")
+        with contextlib.suppress(OSError):  # a file system without locks: then nobody removes anybody's
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.path.mkdir()
+
+    def close(self) -> None:
+        """Removes it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        _lock_of(self.path).unlink(missing_ok=True)
+        self._lock.close()
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's, and there
-        return True
-    return True
+def _lock_of(folder: Path) -> Path:
+    return folder.with_suffix(".lock")
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    lock = _lock_of(folder)
+    with contextlib.suppress(OSError):  # its process is alive, or another one removes it just now
+        if lock.exists():
+            if time.time() - lock.stat().st_mtime < YOUNG_SECONDS:
+                return
+            with lock.open("r") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.unlink()
+        else:
+            shutil.rmtree(folder)
 
 
 def check_space(root: Path, needed: int) -> None:

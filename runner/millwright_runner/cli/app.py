@@ -16,7 +16,21 @@ import typer
 from typer.exceptions import TyperException
 
 from millwright_api.errors import Stopped
-from millwright_runner.cli import failures, import_, passes, plan, run, screen, validate
+from millwright_runner.cli import (
+    bench,
+    chat,
+    failures,
+    import_,
+    metrics,
+    passes,
+    plan,
+    report,
+    run,
+    screen,
+    validate,
+    verify,
+    watch_,
+)
 
 EPILOG = """
 [bold]A first run[/bold]
@@ -26,6 +40,9 @@ EPILOG = """
   millwright run job.yaml           run it; after a stop it goes on
   millwright run job.yaml --set passes.lora.r=8
   millwright import olive.json      an Olive workflow as a manifest
+  millwright watch team-a/emotion   a job on a cluster, as it goes
+  millwright report out/emotion     what it did, as a page
+  millwright verify out/emotion     is it still what was published?
 
 Exit codes: 0 done · 2 the input is wrong · 3 a constraint failed
 75 try again · 130, 143 stopped, checkpoint saved · 1 a bug
@@ -42,7 +59,7 @@ app = typer.Typer(
 )
 """The command line."""
 
-for verb in (run, plan, validate, passes, import_):
+for verb in (run, plan, validate, passes, metrics, import_, watch_, bench, chat, report, verify):
     app.command(verb.NAME, epilog=verb.EXAMPLE)(verb.command)
 
 

@@ -8,14 +8,10 @@ from typing import BinaryIO
 from rich.console import Console
 from rich.text import Text
 
-from millwright_api.errors import MillwrightError, NoSpaceLeft, PassFailed, Stopped, TryAgain, UserError
+from millwright_api.errors import MillwrightError, PassFailed, Stopped, TryAgain, UserError
 from millwright_api.report import RunReport
-from millwright_runner.cli.words import plural
-from millwright_runner.stores.disk import FULL
-
-
-class InternalError(MillwrightError):
-    """Something that is none of the failures that a user can meet: a bug."""
+from millwright_runner.record import InternalError, as_failure
+from millwright_runner.words import plural
 
 
 class UsageError(UserError):
@@ -34,20 +30,6 @@ class RunFailed(Exception):
     def __init__(self, cause: BaseException, report: RunReport, log: BinaryIO | None) -> None:
         super().__init__(str(cause))
         self.cause, self.report, self.log = cause, report, log
-
-
-def as_failure(error: BaseException) -> MillwrightError:
-    """Returns any exception as one that can be told."""
-    if isinstance(error, MillwrightError):
-        return error
-    if isinstance(error, OSError) and error.errno in FULL:
-        return NoSpaceLeft(f"the disk is full: {error.strerror}", where=str(error.filename) if error.filename else None)
-    if isinstance(error, MemoryError):
-        return InternalError(
-            "this machine has too little memory for it", hint="`millwright plan` estimates what a job needs"
-        )
-    first = (str(error) or "no message").splitlines()[0]
-    return InternalError(f"{type(error).__name__}: {first}", hint="this is a bug of Millwright's or of a library")
 
 
 def exit_code(error: MillwrightError) -> int:
@@ -95,3 +77,15 @@ def needs_traceback(error: MillwrightError) -> bool:
 
 def _hint(error: MillwrightError) -> str | None:
     return "the same command goes on from what is done" if isinstance(error, TryAgain | Stopped) else None
+
+
+__all__ = [
+    "InternalError",
+    "RunFailed",
+    "UsageError",
+    "as_failure",
+    "exit_code",
+    "needs_traceback",
+    "report",
+    "tell",
+]

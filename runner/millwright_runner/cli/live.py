@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from millwright_api.report import PassReport, Progress
+from millwright_runner.cli import tables
 from millwright_runner.cli.watch import Watch, count, ending, eta, loss, share_of
-from millwright_runner.cli.words import duration, plural, sparkline
 from millwright_runner.plan import Plan
+from millwright_runner.words import duration, plural, sparkline
 
 MARKS = {"Succeeded": ("✓", "green"), "Failed": ("✗", "red"), "Stopped": ("■", "yellow")}
 WIDE = 100
@@ -38,6 +39,7 @@ class LiveView(Watch):
         self._now: Progress | None = None
         self._losses: list[float] = []
         self._note = ""
+        self._told_below = False
         self._spinner = Spinner("dots")
         self._live = Live(self, console=console, refresh_per_second=4, redirect_stdout=False, redirect_stderr=False)
 
@@ -47,6 +49,7 @@ class LiveView(Watch):
 
     def __exit__(self, *exc: object) -> None:
         self._now, self._note = None, ""
+        self._told_below = exc[:1] == (None,)
         self._live.stop()
 
     def planned(self, plan: Plan) -> None:
@@ -80,7 +83,7 @@ class LiveView(Watch):
         table = Table.grid(padding=(0, 1), expand=False)
         for _ in range(4):
             table.add_column(no_wrap=True, overflow="ellipsis")
-        done = {report.name: report for report in self.reports}
+        done = {report.name: report for report in self.told.passes}
         for step in self._plan.steps:
             name = step.step.name
             if name in done:
@@ -93,6 +96,8 @@ class LiveView(Watch):
                 table.add_row(Text("·", "dim"), Text(name, "dim"), "", Text(waits, "dim"))
         yield self._title()
         yield table
+        if self.told.evaluation and not self._told_below:  # the summary of a run that ended well has it too
+            yield tables.table(self.told.evaluation, self.told.constraints)
         if self._note:
             yield Text(self._note, "yellow")
 

@@ -33,6 +33,36 @@ CacheOption = Annotated[
         help="Keep results of passes here: a folder or s3://bucket/key. Default: the output.",
     ),
 ]
+SignKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--sign-key",
+        metavar="FILE",
+        show_default=False,
+        help="Sign what is published by this private key: PEM, Ed25519 or ECDSA P-256. Default: the key in "
+        "MILLWRIGHT_SIGNING_KEY, else no signature.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON document to stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Show no progress.")]
 DebugOption = Annotated[bool, typer.Option("--debug", metavar="", help="Show tracebacks, and what libraries print.")]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="PATH|URI",
+        show_default=False,
+        help="The model: a folder, a job's output, or the same as s3://bucket/key.",
+    ),
+]
+BaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--base",
+        metavar="PATH|URI",
+        show_default=False,
+        help="Of an adapter: the model that it sits on. Default: the folder that adapter_config.json names.",
+    ),
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-remote-code", metavar="", help="Run code that comes with the model.")
+]

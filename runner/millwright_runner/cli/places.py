@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from millwright_api.errors import AccessDenied, InvalidManifest, NoSpaceLeft
 from millwright_api.v1alpha1 import S3Location
+from millwright_runner import volumes
 from millwright_runner.manifest import Manifest
 from millwright_runner.plan import Settings
 from millwright_runner.problems import describe
@@ -33,7 +34,7 @@ def settings(manifest: Manifest, cache: str | None) -> Settings:
             where=str(place),
             hint="set MILLWRIGHT_HOME to a folder that can be written to",
         ) from error
-    return Settings(base=manifest.base, home=place, cache=cache_place(cache))
+    return Settings(base=manifest.base, home=place, cache=cache_place(cache), volumes=volumes.mounted())
 
 
 def home() -> Path:
@@ -51,13 +52,24 @@ def cache_place(text: str | None) -> S3Location | Path | None:
     Raises:
         InvalidManifest: empty, or a URI of another kind.
     """
-    if text is None:
-        return None
+    return None if text is None else place_named(text, "--cache")
+
+
+def place_named(text: str, where: str) -> S3Location | Path:
+    """Returns the place that a person names on the command line.
+
+    Args:
+        text: a path, from the folder that the command runs in, or s3://bucket/key.
+        where: what messages call it.
+
+    Raises:
+        InvalidManifest: empty, or a URI of another kind.
+    """
     if re.match(r"^[a-zA-Z][a-zA-Z0-9+.-]*://", text):
         try:
             return S3Location(uri=text)
         except ValidationError as error:
-            raise InvalidManifest(describe(error, S3Location).removeprefix("uri: "), where="--cache") from error
+            raise InvalidManifest(describe(error, S3Location).removeprefix("uri: "), where=where) from error
     if not text.strip():
-        raise InvalidManifest("found nothing, expected a folder or s3://bucket/key", where="--cache")
+        raise InvalidManifest("found nothing, expected a folder or s3://bucket/key", where=where)
     return Path(text).expanduser().absolute()

@@ -7,12 +7,14 @@ from typing import Any
 from rich.table import Table
 
 from millwright_api.errors import MillwrightError
+from millwright_api.evaluation import INPUT
 from millwright_runner import manifest
 from millwright_runner.cli import screen
 from millwright_runner.cli.options import CacheOption, DebugOption, JsonOption, ManifestArgument, SetOption
 from millwright_runner.cli.places import settings
-from millwright_runner.cli.words import plural, size
+from millwright_runner.evaluation import Point
 from millwright_runner.plan import Plan, StepPlan, make_plan
+from millwright_runner.words import plural, size
 
 NAME = "plan"
 EXAMPLE = "[bold]Example[/bold]  millwright plan job.yaml --set passes.finetune.r=8"
@@ -64,6 +66,21 @@ def as_document(plan: Plan) -> dict[str, Any]:
             }
             for step in plan.steps
         ],
+        "measured": [
+            {
+                "after": point.after,
+                "metrics": [
+                    {
+                        "name": one.metric.name,
+                        "metric": one.metric.metric.name,
+                        "key": one.key,
+                        "kept": one.measured is not None,
+                    }
+                    for one in point.measurements
+                ],
+            }
+            for point in plan.evaluation.points
+        ],
         "memoryBytes": plan.memory,
         "diskBytes": plan.disk,
     }
@@ -90,6 +107,8 @@ def show(plan: Plan) -> None:
     console.print()
     console.print(table)
     console.print()
+    for point in plan.evaluation.points:
+        console.print(_measured(point), soft_wrap=True)
     console.print(_verdict(plan), soft_wrap=True)
 
 
@@ -99,12 +118,19 @@ def _cache(plan: Plan, step: StepPlan) -> str:
     return "Off" if plan.cache is None else "Miss"
 
 
+def _measured(point: Point) -> str:
+    """Returns `measured after merge: accuracy, latency (kept)`."""
+    metrics = (f"{one.metric.name}{' (kept)' if one.measured is not None else ''}" for one in point.measurements)
+    return f"measured {'of the input' if point.after == INPUT else f'after {point.after}'}: {', '.join(metrics)}"
+
+
 def _verdict(plan: Plan) -> str:
     to_run = [step for step in plan.steps if not step.hit]
+    measured = "measured" if any(point.missing for point in plan.evaluation.points) else ""
     if plan.published is not None:
-        return "The output holds this very result: nothing would run."
+        return f"The output holds this very result: {'it would only be measured' if measured else 'nothing would run'}."
     if not to_run:
-        return "All steps are in the cache: the result would only be published."
+        return f"All steps are in the cache: the result would only be {measured and 'measured and '}published."
     return (
         f"{len(to_run)} of {plural(len(plan.steps), 'step')} would run: about {size(plan.memory)} of memory at the peak, "
         f"{size(plan.disk)} written to this disk."

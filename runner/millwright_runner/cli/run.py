@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import FrameType
 
 from rich.console import Console
@@ -16,7 +17,16 @@ from millwright_api.errors import MillwrightError
 from millwright_api.report import RunReport
 from millwright_runner import manifest
 from millwright_runner.cli import failures, screen
-from millwright_runner.cli.options import CacheOption, DebugOption, JsonOption, ManifestArgument, QuietOption, SetOption
+from millwright_runner.cli.keys import signing_key
+from millwright_runner.cli.options import (
+    CacheOption,
+    DebugOption,
+    JsonOption,
+    ManifestArgument,
+    QuietOption,
+    SetOption,
+    SignKeyOption,
+)
 from millwright_runner.cli.places import settings
 from millwright_runner.cli.watch import Lines, Watch
 from millwright_runner.passes import StopFlag
@@ -31,6 +41,7 @@ def command(
     *,
     sets: SetOption = None,
     cache: CacheOption = None,
+    sign_key: SignKeyOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -42,10 +53,11 @@ def command(
     from millwright_runner.cli.summary import summary
 
     job = manifest.load(path, sets or ())
-    chosen = settings(job, cache)
+    chosen = replace(settings(job, cache), signer=signing_key(sign_key))
     began = time.monotonic()
     if not quiet:
         screen.tell_imported(job.imported)
+        screen.tell_ignored(manifest.for_a_cluster(job.job))
     try:
         plan = make_plan(job.job, chosen)
     except MillwrightError as error:
@@ -56,7 +68,7 @@ def command(
         screen.print_json(report.model_dump(mode="json", exclude_none=True))
     else:
         assert report.artifact is not None  # a run that ends without a model raises
-        sys.stdout.write(f"{report.artifact.uri}\n" if quiet else f"\n{summary(plan, report)}\n")
+        sys.stdout.write(f"{report.artifact.uri}\n" if quiet else f"\n{summary(plan, report, screen.results())}\n")
 
 
 def _run(plan: Plan, chosen: Settings, job: manifest.Manifest, *, quiet: bool, debug: bool, began: float) -> RunReport:
@@ -79,7 +91,7 @@ def _run(plan: Plan, chosen: Settings, job: manifest.Manifest, *, quiet: bool, d
         except Exception as error:
             failure = failures.as_failure(error)
             job.locate(failure)
-            report = record.failed_report(failure, watch.reports, plan, time.monotonic() - began)
+            report = record.failed_report(failure, watch.told, plan, time.monotonic() - began)
             raise failures.RunFailed(error, report, log) from error
 
 

@@ -41,6 +41,12 @@ def tell_imported(lines: Sequence[str]) -> None:
         sys.stderr.write(text + "\n")
 
 
+def tell_ignored(keys: Sequence[str]) -> None:
+    """Says on stderr which keys of a manifest are for a cluster and do nothing here."""
+    if keys:
+        sys.stderr.write(f"For a cluster, ignored on this machine: {', '.join(keys)}\n")
+
+
 def nameless_log() -> BinaryIO:
     """Returns a file for what libraries print; it has no name, so that no end of the process leaves it behind."""
     try:

@@ -6,36 +6,23 @@ import shlex
 import shutil
 import sys
 
+from rich.console import Console
+
 from millwright_api.report import RunReport
-from millwright_runner.artifact import HF, HF_ADAPTER, ONNX_GENAI
-from millwright_runner.cli.words import duration, plural, size
+from millwright_runner.beside.snippets import SNIPPETS, snippet
+from millwright_runner.cli import tables
 from millwright_runner.plan import Plan
-
-SNIPPETS = {
-    ONNX_GENAI: """import onnxruntime_genai as og
-model = og.Model({folder})
-tokenizer, params = og.Tokenizer(model), og.GeneratorParams(model)
-params.set_search_options(max_length=64)
-generator = og.Generator(model, params)
-generator.append_tokens(tokenizer.encode({prompt}))
-while not generator.is_done(): generator.generate_next_token()
-
-print(tokenizer.decode(generator.get_sequence(0)))""",
-    HF: """from transformers import pipeline
-generate = pipeline("text-generation", {folder}, max_new_tokens=32)
-print(generate({prompt})[0]["generated_text"])""",
-    HF_ADAPTER: """from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-base, tokenizer = AutoModelForCausalLM.from_pretrained({base}), AutoTokenizer.from_pretrained({base})
-model = PeftModel.from_pretrained(base, {folder})
-tokens = model.generate(**tokenizer({prompt}, return_tensors="pt"), max_new_tokens=32)
-print(tokenizer.decode(tokens[0]))""",
-}
-"""How a format is tried, by what reads it: Python, to be pasted into a shell."""
+from millwright_runner.words import duration, plural, size
 
 
-def summary(plan: Plan, report: RunReport) -> str:
-    """Returns the closing text of a run that made a model. Lines may be longer than a screen is wide: paths stay whole."""
+def summary(plan: Plan, report: RunReport, console: Console | None = None) -> str:
+    """Returns the closing text of a run that made a model. Lines may be longer than a screen is wide: paths stay whole.
+
+    Args:
+        plan: of the run.
+        report: of the run.
+        console: the terminal that it is for; None: plain text.
+    """
     made = report.artifact
     assert made is not None  # a run that ends without a model raises
     hits = [entry for entry in report.passes if entry.cache == "Hit"]
@@ -45,13 +32,14 @@ def summary(plan: Plan, report: RunReport) -> str:
         ("size", f"{size(made.bytes)} in {plural(made.files, 'file')}, format {made.format}"),
         ("time", f"{duration(report.seconds)} ({times})"),
         ("cache", f"{len(hits)} of {plural(len(report.passes), 'step')}"),
-        ("report", f"{plan.output.uri}report.json"),
+        ("report", f"{plan.output.uri}report.html"),
     ]
     if report.peak_memory_bytes:
         rows.insert(3, ("memory", f"{size(report.peak_memory_bytes)} at most"))
     text = "\n".join(f"{name:<8}{value}" for name, value in rows)
     how = try_it(made.uri, made.format, _base(plan))
-    return f"{text}\n\n{how}" if how else text
+    measured = tables.text(report.evaluation, report.constraints, console)
+    return "\n\n".join(filter(None, (measured, text, how)))
 
 
 def try_it(uri: str, kind: str, base: str, prompt: str = "Hello") -> str:
@@ -67,7 +55,7 @@ def try_it(uri: str, kind: str, base: str, prompt: str = "Hello") -> str:
         return ""
     places = {"folder": (uri, "model"), "base": (base, "base")}
     here = {name: local if "://" in place else place.rstrip("/") for name, (place, local) in places.items()}
-    code = SNIPPETS[kind].format(prompt=repr(prompt), **{name: repr(place) for name, place in here.items()})
+    code = snippet(kind, prompt=prompt, **here)
     wanted = [
         (place, local) for name, (place, local) in places.items() if "://" in place and f"{{{name}}}" in SNIPPETS[kind]
     ]

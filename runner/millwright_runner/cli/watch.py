@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from typing import IO
 
-from millwright_api.report import PassReport, Progress
-from millwright_runner.cli.words import duration, plural, size
+from millwright_api.report import ConstraintReport, EvaluationReport, PassReport, Progress
+from millwright_runner import figures
 from millwright_runner.plan import Plan
+from millwright_runner.told import Told
+from millwright_runner.words import duration, plural, size
 
 LEAST_SECONDS, MOST_SECONDS, LEAST_SHARE = 5.0, 60.0, 0.0999
 """A line every tenth of a phase, but not more often than each 5 s and not less often than each minute."""
@@ -22,7 +24,7 @@ class Watch:
     """Keeps what it is told; shows nothing: the observer for --quiet, and the base of the others."""
 
     def __init__(self) -> None:
-        self.reports: list[PassReport] = []
+        self.told = Told()
 
     def __enter__(self) -> Watch:
         return self
@@ -38,7 +40,15 @@ class Watch:
 
     def finished(self, report: PassReport) -> None:
         """Told after each step."""
-        self.reports.append(report)
+        self.told.passes.append(report)
+
+    def measured(self, report: EvaluationReport) -> None:
+        """Told after each model that was measured."""
+        self.told.evaluation.append(report)
+
+    def judged(self, reports: list[ConstraintReport]) -> None:
+        """Told what became of the constraints."""
+        self.told.constraints.extend(reports)
 
     def stopping(self, message: str) -> None:
         """Told from a signal handler that a stop was asked for; must not wait for a lock."""
@@ -90,6 +100,19 @@ class Lines(Watch):
         """Says how a step ended."""
         super().finished(report)
         self._say(f"{self._label(report.name)}: {ending(report)}")
+
+    def measured(self, report: EvaluationReport) -> None:
+        """Says the figures."""
+        super().measured(report)
+        self._say(f"measured after {report.after}: {figures.line(report)}")
+        for warning in figures.warnings([report]):
+            self._say(f"warning: {warning}")
+
+    def judged(self, reports: list[ConstraintReport]) -> None:
+        """Says each constraint that is not met, or that its data cannot decide."""
+        super().judged(reports)
+        for line in figures.verdicts(reports):
+            self._say(line)
 
     def stopping(self, message: str) -> None:
         """Says it past the buffer: the handler may have come in the middle of a write."""

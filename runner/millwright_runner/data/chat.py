@@ -6,9 +6,11 @@ The environment is transformers' (`utils/chat_template_utils.py`): block trimmin
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jinja2
@@ -19,7 +21,7 @@ import jinja2.sandbox
 
 from millwright_api.errors import InvalidData, InvalidModel, MillwrightError
 from millwright_api.v1alpha1 import ChatFormat
-from millwright_runner.data.text import Rendered, missing_column
+from millwright_runner.data.text import Asked, Rendered, missing_column
 from millwright_runner.data.tokens import Tokens
 
 TODAY = datetime.datetime(2024, 7, 26)
@@ -67,17 +69,42 @@ class ChatRenderer:
             InvalidData: it is no list of messages, the template refuses it, or there is no assistant's turn to train on.
         """
         messages = messages_of(row, self._column, where)
-        try:
+        with _told_of(where):
             text, generated = _unmark(self._render(messages))
             if not self._answers:
                 return Rendered(text, None)
             return Rendered(text, generated or self._turns(messages, text, where))
-        except jinja2.TemplateError as error:
-            raise InvalidData(f"the chat template refuses the conversation: {error}", where=where) from error
-        except MillwrightError:
-            raise
-        except Exception as error:  # a template is a program that came with the model: it may fail in any way
-            raise InvalidData(f"the chat template fails on the conversation: {error}", where=where) from error
+
+    def asked(self, row: dict[str, Any], where: str) -> Asked:
+        """Returns a conversation as a question: the last turn is the answer, and what comes before it the prompt.
+
+        Raises:
+            InvalidData: it is no list of messages, the template refuses it, or the last turn is no text of the assistant's.
+        """
+        messages = messages_of(row, self._column, where)
+        last = messages[-1]
+        if last["role"] != "assistant":
+            raise InvalidData(
+                f"the conversation ends with a turn of the {last['role']}'s, and there is no answer to compare with",
+                where=where,
+                hint="the last message has the role assistant",
+            )
+        if not isinstance(last.get("content"), str):
+            raise InvalidData("the last turn has no content that is a text, and that is the answer", where=where)
+        with _told_of(where):
+            text, generated = _unmark(self._render(messages))
+            prompt = _unmark(self._render(messages[:-1], ask=True))[0] if len(messages) > 1 else ""
+        goes_on = (len(prompt), len(text)) if text.startswith(prompt) else None
+        return Asked(text, prompt, last["content"], generated[-1] if generated else goes_on)
+
+    def prompt(self, messages: list[Message], where: str) -> str:
+        """Returns a conversation's text up to where the assistant begins to answer.
+
+        Raises:
+            InvalidData: the template refuses it.
+        """
+        with _told_of(where):
+            return _unmark(self._render(messages, ask=True))[0]
 
     def _render(self, messages: list[Message], *, ask: bool = False) -> str:
         return self._template.render(
@@ -131,6 +158,19 @@ class _Generation(jinja2.ext.Extension):
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         begin, end = (jinja2.nodes.Output([jinja2.nodes.TemplateData(mark)]).set_lineno(line) for mark in (BEGIN, END))
         return [begin, *body, end]
+
+
+@contextlib.contextmanager
+def _told_of(where: str) -> Iterator[None]:
+    """Says of which row it was that a template failed: it is a program that came with the model, and may fail in any way."""
+    try:
+        yield
+    except jinja2.TemplateError as error:
+        raise InvalidData(f"the chat template refuses the conversation: {error}", where=where) from error
+    except MillwrightError:
+        raise
+    except Exception as error:
+        raise InvalidData(f"the chat template fails on the conversation: {error}", where=where) from error
 
 
 def _unmark(text: str) -> tuple[str, list[Span]]:

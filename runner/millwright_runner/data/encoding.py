@@ -14,6 +14,8 @@ from millwright_runner.data.tokens import Tokens
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
+    from millwright_runner.data.chat import ChatRenderer
+
 BATCH_CHARACTERS, BATCH_ROWS = 1 << 17, 2048
 """A batch is full at either: enough work for all cores, and at 100 bytes a token a few megabytes."""
 
@@ -34,7 +36,7 @@ class Row(NamedTuple):
     ended: bool
 
 
-def renderer(data: Data, tokens: Tokens) -> Render:
+def renderer(data: Data, tokens: Tokens) -> TextRenderer | ChatRenderer:
     """Returns what makes texts of rows, by the entry's format.
 
     Raises:
@@ -88,18 +90,38 @@ def _batches(rows: Iterable[tuple[str, dict[str, Any]]], render: Render) -> Iter
         yield places, batch
 
 
-def _encode(tokens: Tokens, data: Data, places: list[str], batch: list[Rendered]) -> list[Encoding]:
-    texts = [rendered.text for rendered in batch]
+def encode(tokens: Tokens, where: list[str], texts: list[str], *, special: bool, places: bool) -> list[Encoding]:
+    """Tokenizes rows; see `Tokens.encode`.
+
+    Args:
+        tokens: the tokenizer.
+        where: each row's place as a message names it.
+        texts: the rows' texts.
+        special: whether tokens are added that the tokenizer puts around a text.
+        places: whether the encodings know which characters each token stands for.
+
+    Raises:
+        InvalidData: a text with half a character, with its place.
+    """
     try:
-        # A chat template writes all special tokens itself.
-        return tokens.encode(texts, special=data.chat is None, places=data.format.loss_on == "answer")
+        return tokens.encode(texts, special=special, places=places)
     except (TypeError, UnicodeError):
-        for place, text in zip(places, texts, strict=True):
+        for place, text in zip(where, texts, strict=True):
             try:
                 text.encode()
             except UnicodeEncodeError as error:
                 raise InvalidData(f"{text[error.start]!r} is half a character and no text", where=place) from error
         raise
+
+
+def adds_special(data: Data) -> bool:
+    """Whether the tokenizer puts its special tokens around a row: a chat template writes all of them itself."""
+    return data.chat is None
+
+
+def _encode(tokens: Tokens, data: Data, places: list[str], batch: list[Rendered]) -> list[Encoding]:
+    texts = [rendered.text for rendered in batch]
+    return encode(tokens, places, texts, special=adds_special(data), places=data.format.loss_on == "answer")
 
 
 def _rows(batch: list[Rendered], encodings: list[Encoding], data: Data, tokens: Tokens) -> list[Row]:
@@ -110,18 +132,19 @@ def _rows(batch: list[Rendered], encodings: list[Encoding], data: Data, tokens: 
         ended = ids[-1:] == [tokens.end] or (ending is not None and rendered.text.rstrip().endswith(ending))
         trained = None
         if rendered.spans is not None:
-            trained = _trained(encoding, rendered.spans, len(ids))
+            trained = trained_tokens(encoding, rendered.spans)
             if ended and data.text:  # the tokenizer put it there, where no character is
                 trained[-1] = 1
         rows.append(Row(ids, trained, ended))
     return rows
 
 
-def _trained(encoding: Encoding, spans: list[tuple[int, int]], length: int) -> bytearray:
-    """Marks the tokens that hold a character of a span; one that reaches beyond a span's end into what follows is out.
+def trained_tokens(encoding: Encoding, spans: list[tuple[int, int]]) -> bytearray:
+    """Marks, one byte a token, those that hold a character of a span; one that reaches beyond a span's end into what follows is out.
 
     A token that begins before a span is in: the model has to write it to write the span.
     """
+    length = len(encoding)
     trained = bytearray(length)
     for start, end in spans:
         token = _first_token(encoding, start, end, length)

@@ -6,6 +6,7 @@ That is asked once for each commit and remembered: later runs, and those without
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ from typing import Any
 
 from millwright_api.errors import AccessDenied, DataNotFound, InvalidData, suggest
 from millwright_api.v1alpha1 import HuggingFaceData
+from millwright_runner.data.hub_files import plain_files
 from millwright_runner.data.rows import RowFile, format_of, look, rows_of
 from millwright_runner.data.slices import Slice, parse_split
-from millwright_runner.hub import Note, asking, offline, prepare, where_of
+from millwright_runner.hub import ANSWER_SECONDS, Note, asking, offline, prepare, where_of
 
 BUILDERS = ("json", "csv", "parquet")
 """What `datasets` calls the kinds of files that are read here."""
 
 NO_OPTIONS = ("name", "version", "data_dir", "data_files", "description", "features")
 """Fields of a builder's config that do not change how a file is read; features only give types to columns."""
+
+README = "README.md"
 
 HEAD_BYTES = 1 << 18
 """Bytes asked for at a time when the first rows are looked at."""
@@ -36,7 +40,7 @@ class HubSplit:
     Attributes:
         repo: owner/name.
         commit: the commit.
-        names: the split's files in the repository, in order.
+        names: the split's files in the repository, in order; none where only `datasets` could tell and is not there.
         slice: which of the rows.
         where: how messages name it.
         identity: names the content.
@@ -96,7 +100,10 @@ def find_split(source: HuggingFaceData, home: Path, field: str) -> HubSplit:
     commit = _commit(source, home, where)
     note = Note(home, ["files", source.repo, commit, source.subset, split])
     names = note.recall()
-    if names is None:
+    if names is None and importlib.util.find_spec("datasets") is None:  # the light image
+        with asking(where, DataNotFound):
+            names = _plain_files(source, commit, split)
+    elif names is None:
         with asking(where, DataNotFound):
             names = _files_of(source, commit, split, where)
         note.remember(names)
@@ -118,9 +125,22 @@ def _commit(source: HuggingFaceData, home: Path, where: str) -> str:
     from huggingface_hub import HfApi
 
     with asking(where, DataNotFound):
-        commit = str(HfApi().dataset_info(source.repo, revision=source.revision).sha)
+        commit = str(HfApi().dataset_info(source.repo, revision=source.revision, timeout=ANSWER_SECONDS).sha)
     note.remember(commit)
     return commit
+
+
+def _plain_files(source: HuggingFaceData, commit: str, split: str) -> list[str]:
+    """Returns a split's files as far as they can be told without `datasets`; else nothing."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    info = HfApi().dataset_info(source.repo, revision=commit, timeout=ANSWER_SECONDS)
+    names = [entry.rfilename for entry in info.siblings or []]
+    readme = ""
+    if README in names:
+        file = hf_hub_download(source.repo, README, repo_type="dataset", revision=commit)
+        readme = Path(file).read_text(encoding="utf-8", errors="replace")
+    return plain_files(names, readme, source.subset, split) or []
 
 
 def _files_of(source: HuggingFaceData, commit: str, split: str, where: str) -> list[str]:

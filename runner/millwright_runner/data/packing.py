@@ -98,16 +98,8 @@ def _write_joined(found: FoundData, tokens: Tokens, folder: Path, tell: Tell) ->
 def _joiner(data: Data, tokens: Tokens) -> Row:
     """Returns what comes between two rows. The end-of-text token is part of an answer; text of the user's is not."""
     text = data.format.joiner
-    ids = [tokens.required_end("join puts one between two rows")] if text is None else _in_context(text, tokens)
+    ids = [tokens.required_end("join puts one between two rows")] if text is None else tokens.in_context(text)
     return Row(ids, bytearray(data.text is not None and i == tokens.end for i in ids), True)
-
-
-def _in_context(text: str, tokens: Tokens) -> list[int]:
-    """Tokenizes the joiner as it stands after a text: some tokenizers put a space before whatever comes first."""
-    letter, both = (tokens.encode([t], special=False, places=False)[0].ids for t in ("a", f"a{text}"))
-    if both[: len(letter)] == letter:
-        return both[len(letter) :]
-    return tokens.encode([text], special=False, places=False)[0].ids
 
 
 def _write_lines(found: FoundData, tokens: Tokens, folder: Path, tell: Tell) -> Counts:

@@ -23,6 +23,23 @@ class Rendered(NamedTuple):
     spans: list[tuple[int, int]] | None
 
 
+class Asked(NamedTuple):
+    """A row as a question.
+
+    Attributes:
+        text: all of it, as training would see it.
+        prompt: what stands before the answer.
+        answer: what is right; None where the format names no answer.
+        span: the characters of the text that training on answers counts, as (start, end): from the answer on; None where the
+            format names no answer, or the text does not go on from the prompt.
+    """
+
+    text: str
+    prompt: str
+    answer: str | None
+    span: tuple[int, int] | None
+
+
 class TextRenderer:
     """Makes texts of rows.
 
@@ -37,6 +54,7 @@ class TextRenderer:
     def __init__(self, format: TextFormat, where: str) -> None:  # noqa: A002
         self.columns = list(dict.fromkeys(format.columns))
         self._parts = _parts(format, where)
+        self._named = format.answer
         self._answer = format.answer if format.loss_on == "answer" else None
         places = [column for _, column in self._parts].count(format.answer) if format.answer else 0
         if format.answer and not places:
@@ -59,15 +77,37 @@ class TextRenderer:
             InvalidData: it lacks a column, or a column holds neither text nor a number.
         """
         values = {column: self._value(row, column, where) for column in self.columns}
+        text, start = self._fill(values, self._answer)
+        return Rendered(text, None if start is None else [(start, len(text))])
+
+    def asked(self, row: dict[str, Any], where: str) -> Asked:
+        """Returns a row as a question: the prompt ends where the template puts the answer first.
+
+        Args:
+            row: the row.
+            where: how a message names it.
+
+        Raises:
+            InvalidData: it lacks a column, or a column holds neither text nor a number.
+        """
+        values = {column: self._value(row, column, where) for column in self.columns}
+        text, start = self._fill(values, self._named)
+        if self._named is None or start is None:
+            return Asked(text, text, None, None)
+        return Asked(text, text[:start], values[self._named], (start, len(text)))
+
+    def _fill(self, values: dict[str, str], wanted: str | None) -> tuple[str, int | None]:
+        """Returns the text, and the character where it has the wanted column first."""
         pieces: list[str] = []
-        start = length = 0
+        start: int | None = None
+        length = 0
         for literal, column in self._parts:
             piece = literal if column is None else literal + values[column]
-            if column == self._answer:
+            if start is None and column is not None and column == wanted:
                 start = length + len(literal)
             pieces.append(piece)
             length += len(piece)
-        return Rendered("".join(pieces), [(start, length)] if self._answer else None)
+        return "".join(pieces), start
 
     def _value(self, row: dict[str, Any], column: str, where: str) -> str:
         value = row.get(column)

@@ -50,6 +50,13 @@ class Tokens:
             return self.tokenizer.encode_batch(texts, add_special_tokens=special)
         return self.tokenizer.encode_batch_fast(texts, add_special_tokens=special)
 
+    def in_context(self, text: str) -> list[int]:
+        """Returns a text's tokens as it stands after another text: some tokenizers put a space before whatever comes first."""
+        letter, both = (encoding.ids for encoding in self.encode(["a", f"a{text}"], special=False, places=False))
+        if both[: len(letter)] == letter:
+            return list(both[len(letter) :])
+        return list(self.encode([text], special=False, places=False)[0].ids)
+
     def required_end(self, why: str) -> int:
         """Returns the end-of-text token's id.
 

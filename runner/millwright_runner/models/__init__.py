@@ -6,17 +6,23 @@ from pathlib import Path
 
 from millwright_api.v1alpha1 import Model
 from millwright_runner.models.facts import FoundModel, ModelFacts, linear_modules
+from millwright_runner.volumes import place_of, volume_name
 
 __all__ = ["FoundModel", "ModelFacts", "find_model", "linear_modules"]
 
 
-def find_model(model: Model, base: Path, home: Path) -> FoundModel:
+def find_model(
+    model: Model, base: Path, home: Path, *, volumes: Path | None = None, read_up_to: int | None = None
+) -> FoundModel:
     """Looks a model up.
 
     Args:
         model: the manifest's model.
         base: the folder that relative paths start from.
         home: a folder of this machine for downloads and remembered digests.
+        volumes: the folder that a cluster's claims are mounted in; None without a cluster.
+        read_up_to: bytes of weights that may be read to name the content; for more of them the digest stays empty.
+            None: as many as there are.
 
     Raises:
         ModelNotFound: no such folder, repository or revision.
@@ -34,4 +40,7 @@ def find_model(model: Model, base: Path, home: Path) -> FoundModel:
         return find_s3(model.s3, home, trusted=trusted)
     from millwright_runner.models.local import find_local
 
-    return find_local(base / str(model.path), str(model.path), home, trusted=trusted)
+    if model.volume is not None:
+        folder = place_of(model.volume, volumes, "spec.model.volume")
+        return find_local(folder, volume_name(model.volume), home, trusted=trusted, read_up_to=read_up_to)
+    return find_local(base / str(model.path), str(model.path), home, trusted=trusted, read_up_to=read_up_to)

@@ -36,6 +36,10 @@ SMALL = (
 """What a model is made of besides its weights. A README, pictures or another framework's weights are not."""
 
 
+TELLS = ("README.md", "LICENSE", "LICENSE.txt", "LICENSE.md", "COPYING")
+"""What tells of a model's licence; no part of it, and fetched with its small files where it is there."""
+
+
 class ModelFiles(Protocol):
     """Files of a model, somewhere.
 

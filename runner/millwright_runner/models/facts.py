@@ -45,16 +45,18 @@ class FoundModel:
     """A model that exists and is whole as far as a look at its headers can tell.
 
     Attributes:
-        digest: names its content (64 hex digits), known without fetching it.
+        digest: names its content (64 hex digits), known without fetching it; empty when it was not to be read.
         facts: see ModelFacts.
         tokenizer: a folder on this machine with the tokenizer's files and config.json (fetched now, being small).
         fetch: brings the whole model to this machine and returns it as an artifact of format hf.
+        commit: of a repository on the hub: which one it is.
     """
 
     digest: str
     facts: ModelFacts
     tokenizer: Path
     fetch: Callable[[], Artifact]
+    commit: str | None = None
 
 
 EMBEDDINGS_AND_HEADS = ("embed", "lm_head", "wte", "wpe", "word_emb", "position_emb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from millwright_api.errors import ModelNotFound
 from millwright_api.names import fingerprint
 from millwright_api.v1alpha1 import HuggingFaceModel
 from millwright_runner.artifact import HF, Artifact
-from millwright_runner.hub import Note, asking, offline, prepare, where_of
-from millwright_runner.models.examine import SMALL, examine
+from millwright_runner.hub import ANSWER_SECONDS, Note, asking, offline, prepare, where_of
+from millwright_runner.models.examine import SMALL, TELLS, examine
 from millwright_runner.models.facts import FoundModel
 from millwright_runner.models.local import find_local
 
@@ -29,7 +30,9 @@ class HubFiles:
         if not size:
             return b""
         url = hf_hub_url(self._repo, name, revision=self._commit)
-        answer = get_session().get(url, headers={**build_hf_headers(), "range": f"bytes=0-{size - 1}"})
+        answer = get_session().get(
+            url, headers={**build_hf_headers(), "range": f"bytes=0-{size - 1}"}, timeout=ANSWER_SECONDS
+        )
         hf_raise_for_status(answer)
         return bytes(answer.content[:size])
 
@@ -61,7 +64,7 @@ def find_on_hub(model: HuggingFaceModel, home: Path, *, trusted: bool) -> FoundM
         """Brings the whole model."""
         return Artifact(bring(examined.names), HF, digest)
 
-    return FoundModel(digest, examined.facts, bring(examined.small), fetch)
+    return FoundModel(digest, examined.facts, bring([*examined.small, *TELLS]), fetch, commit)
 
 
 def _digest(repo: str, commit: str) -> str:
@@ -71,7 +74,7 @@ def _digest(repo: str, commit: str) -> str:
 def _listing(model: HuggingFaceModel) -> tuple[str, dict[str, int]]:
     from huggingface_hub import HfApi
 
-    info = HfApi().model_info(model.repo, revision=model.revision, files_metadata=True)
+    info = HfApi().model_info(model.repo, revision=model.revision, files_metadata=True, timeout=ANSWER_SECONDS)
     return str(info.sha), {entry.rfilename: entry.size or 0 for entry in info.siblings or []}
 
 
@@ -89,4 +92,5 @@ def _find_downloaded(repo: str, revision: str | None, home: Path, where: str, *,
     with asking(where, ModelNotFound):
         folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=True))
     # The client keeps each commit in a folder of that name.
-    return find_local(folder, where, home, trusted=trusted, digest=_digest(repo, folder.name))
+    found = find_local(folder, where, home, trusted=trusted, digest=_digest(repo, folder.name))
+    return replace(found, commit=folder.name)

@@ -30,7 +30,9 @@ class LocalFiles:
             return stream.read(size)
 
 
-def find_local(folder: Path, where: str, home: Path, *, trusted: bool, digest: str | None = None) -> FoundModel:
+def find_local(
+    folder: Path, where: str, home: Path, *, trusted: bool, digest: str | None = None, read_up_to: int | None = None
+) -> FoundModel:
     """Looks a folder up; nothing has to be fetched.
 
     Args:
@@ -39,6 +41,7 @@ def find_local(folder: Path, where: str, home: Path, *, trusted: bool, digest: s
         home: folder for remembered digests.
         trusted: whether code that comes with it may run.
         digest: names the content, when that is known without reading it.
+        read_up_to: bytes that may be read to name it; with more the digest stays empty.
 
     Raises:
         ModelNotFound: there is no such folder.
@@ -51,6 +54,8 @@ def find_local(folder: Path, where: str, home: Path, *, trusted: bool, digest: s
         raise ModelNotFound("this is a file, and a model is a folder", where=where)
     try:
         examined = examine(files := LocalFiles(folder, where), trusted=trusted)
+        if digest is None and read_up_to is not None and examined.facts.files > read_up_to:
+            digest = ""
         if digest is None:
             hashes = DigestMemo(home).sha256_all([folder / name for name in examined.names])
             digest = digest_of(

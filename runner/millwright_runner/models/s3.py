@@ -9,7 +9,7 @@ from millwright_api.errors import Damaged, ModelNotFound
 from millwright_api.names import fingerprint
 from millwright_api.v1alpha1 import S3Location
 from millwright_runner.artifact import HF, Artifact
-from millwright_runner.models.examine import examine
+from millwright_runner.models.examine import TELLS, examine
 from millwright_runner.models.facts import FoundModel
 from millwright_runner.stores import Store, open_store
 from millwright_runner.stores.disk import told
@@ -66,5 +66,5 @@ def find_s3(location: S3Location, home: Path, *, trusted: bool) -> FoundModel:
         fetch(examined.names)
         return Artifact(folder, HF, digest)
 
-    fetch(examined.small)
+    fetch([*examined.small, *(name for name in TELLS if name in files.sizes)])
     return FoundModel(digest, examined.facts, folder, fetch_all)

@@ -9,13 +9,14 @@ from typing import Any
 from millwright_api.errors import InvalidManifest, UnknownPass, suggest
 from millwright_runner import registry
 from millwright_runner.olive.datasets import DataSets
+from millwright_runner.olive.evaluation import OF_A_PASS
 from millwright_runner.olive.table import Counterpart, load
 from millwright_runner.olive.trace import Path, show, wrong
 from millwright_runner.olive.training import training
 from millwright_runner.olive.values import number, read
 from millwright_runner.olive.view import Found, View, fill, nest
 from millwright_runner.olive.work import Work, label
-from millwright_runner.olive.workflow import LATER_EVALUATION, judge_system
+from millwright_runner.olive.workflow import judge_system
 from millwright_runner.training.options import Training
 
 
@@ -141,7 +142,7 @@ def _step(work: Work, top: View, data: DataSets, one: _Pass) -> dict[str, Any]:
         work.trace.mapped(kind.path, one.prefix)
     judge_system(work, one.view.get("host"), top)
     if evaluator := one.view.get("evaluator"):
-        work.trace.unmapped(evaluator.path, LATER_EVALUATION, blocks=False)
+        work.trace.unmapped(evaluator.path, OF_A_PASS, blocks=False)
     if one.known.to in ("lora", "qlora"):
         return _lora(work, data, one)
     return _genai(work, one) if one.known.to == "genai" else _merge(one)

@@ -133,6 +133,7 @@ class Pass(Strict):
         produces: the format it writes.
         libraries: distributions whose version changes the result; part of the cache key.
         uses_target: whether the target changes the result; then it is part of the cache key too.
+        uses_accelerator: whether the model lies in an accelerator's memory, where there is one.
     """
 
     name: ClassVar[str]
@@ -141,6 +142,7 @@ class Pass(Strict):
     produces: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]] = ()
     uses_target: ClassVar[bool] = False
+    uses_accelerator: ClassVar[bool] = False
 
     def data_refs(self) -> dict[str, str]:
         """Returns the data sets it refers to: option's name in the manifest → data set's name."""
@@ -180,6 +182,11 @@ class Pass(Strict):
             Stopped: a stop was asked for and a checkpoint is saved.
         """
         raise TypeError(f"{type(self).__name__} does not say what it does")
+
+    @classmethod
+    def data_options(cls) -> list[str]:
+        """Returns the options that name data sets, as manifests write them."""
+        return [cls.model_fields[name].alias or name for name in cls._data_fields()]
 
     @classmethod
     def _data_fields(cls) -> list[str]:

@@ -7,9 +7,9 @@ import io
 import math
 import os
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from millwright_api.errors import InvalidManifest, InvalidModel
@@ -36,6 +36,8 @@ PRECISIONS: dict[ExecutionProvider, tuple[str, ...]] = {
 BITS = {"int4": 4.5, "int8": 8.5, "fp16": 16, "bf16": 16, "fp32": 32}
 """Bits a weight; quantized ones with a scale of 16 bits per block of 32."""
 
+NodeName = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+
 QUANTIZED_ONLY = ("block_size", "accuracy_level", "symmetric", "algorithm", "mixed_precision", "exclude_nodes")
 
 
@@ -54,8 +56,10 @@ class Genai(Pass):
     block_size: Literal[16, 32, 64, 128, 256] | None = Field(
         default=None, description="int4, int8: weights that share one scale. Default: 32 (the builder's)."
     )
-    accuracy_level: Literal[1, 2, 3, 4] | None = Field(
+    accuracy_level: int | None = Field(
         default=None,
+        ge=1,
+        le=4,
         description="int4, int8: least precision of the activations: 1 fp32, 2 fp16, 3 bf16, 4 int8. "
         "Default: 4 on CPU, else the kernel's own choice (the builder's).",
     )
@@ -71,7 +75,7 @@ class Genai(Pass):
         description="int4: keep these weights at int8: the last matrix, or also the layers that suffer most "
         "(llama.cpp's choice). Default: none.",
     )
-    exclude_nodes: list[str] = Field(
+    exclude_nodes: list[NodeName] = Field(
         default=[],
         max_length=256,
         description="int4, int8: nodes left at full precision, e.g. /lm_head/MatMul. Default: none.",
@@ -92,6 +96,13 @@ class Genai(Pass):
                 where="precision",
                 hint=f"there: {', '.join(PRECISIONS[provider])}; {self.precision} runs on "
                 + ", ".join(p for p, known in PRECISIONS.items() if self.precision in known),
+            )
+        heads, shared = (model.config.get(f"num_{name}_heads") for name in ("attention", "key_value"))
+        if self.precision == "fp16" and provider == "CPUExecutionProvider" and shared not in (None, heads):
+            raise InvalidManifest(  # it loads, and the second token ends in "Shape mismatch attempting to re-use buffer" (0.18)
+                f"fp16 with grouped attention heads ({shared} for {heads}) does not run on {provider}",
+                where="precision",
+                hint="there: fp32, int8, int4",
             )
         for option in QUANTIZED_ONLY:
             needs = ("int4",) if option == "mixed_precision" else ("int4", "int8")

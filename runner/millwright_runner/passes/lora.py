@@ -15,6 +15,7 @@ from millwright_runner.passes import Context, DataRef, Estimate, Pass
 from millwright_runner.training.options import Training
 
 ModuleName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+ModuleNames = Annotated[list[ModuleName], Field(max_length=256)]
 
 DEFAULT_TARGETS: dict[str, list[str]] = {
     "bloom": ["query_key_value"],
@@ -45,6 +46,7 @@ class Lora(Pass):
     consumes: ClassVar[frozenset[str]] = frozenset({HF})
     produces: ClassVar[str] = HF_ADAPTER
     libraries: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft")
+    uses_accelerator: ClassVar[bool] = True
 
     r: int = Field(
         default=64, ge=1, le=4096, description="Rank of the adapter's matrices. Default: 64 (QLoRA paper, Olive)."
@@ -56,7 +58,7 @@ class Lora(Pass):
     bias: Literal["none", "all", "lora_only"] = Field(
         default="none", description="Biases that are trained too. Default: none (peft's)."
     )
-    target_modules: list[ModuleName] | ModuleName | None = Field(
+    target_modules: ModuleNames | ModuleName | None = Field(
         default=None,
         description="Modules to adapt: names (their last parts), a regular expression over whole names, or all-linear. "
         "Default: the architecture's usual ones.",

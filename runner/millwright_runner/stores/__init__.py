@@ -81,8 +81,8 @@ class Store(Protocol):
     def stat(self, key: str) -> Stat | None:
         """Returns what is known of a file without reading it, or None when there is none."""
 
-    def read(self, key: str, *, first: int | None = None) -> Blob | None:
-        """Returns a small file, or the first bytes of any file, or None when there is none."""
+    def read(self, key: str, *, first: int | None = None, start: int = 0) -> Blob | None:
+        """Returns a small file, or so many bytes of any file from `start` on, or None when there is none."""
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
         """Writes a small file at once: a reader sees the old one or the new one.
@@ -126,12 +126,17 @@ class Store(Protocol):
         """Returns the path of a key or folder when the store lies on this machine's disk, else None."""
 
 
-def open_store(location: S3Location | Path) -> Store:
-    """Returns the store at a location; nothing is asked of it yet (see `Store.check`)."""
+def open_store(location: S3Location | Path, uri: str | None = None) -> Store:
+    """Returns the store at a location; nothing is asked of it yet (see `Store.check`).
+
+    Args:
+        location: where it is.
+        uri: of a folder: what a person calls it, when that is not its path.
+    """
     if isinstance(location, Path):
         from millwright_runner.stores.file import FileStore
 
-        return FileStore(location)
+        return FileStore(location, uri)
     from millwright_runner.stores.s3 import S3Store  # boto3 takes half a second: only for S3
 
     return S3Store(location)

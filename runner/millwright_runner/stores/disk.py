@@ -146,7 +146,8 @@ def link_whole(source: Path, path: Path) -> bool:
             raise
         finally:
             temp.unlink(missing_ok=True)  # still there when both were one file already: rename then does nothing
-        _sync_file(path)
+        with contextlib.suppress(FileNotFoundError):  # removed already, by another process
+            _sync_file(path)
         _sync_folder(path.parent)
         return True
     raise StoreUnavailable("its folder is removed again and again by another process", where=str(path))
@@ -236,6 +237,9 @@ def _make_folder(folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             return
+        except FileNotFoundError:  # the folder above it is removed between its making and this one's
+            if attempt == ATTEMPTS - 1:
+                raise
         except FileExistsError:  # also when the folder was there and is removed before mkdir has looked
             if attempt == ATTEMPTS - 1 or blocking_file(folder) is not None:
                 raise
@@ -262,7 +266,10 @@ def _sync_file(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:  # removed with what was written there, by another process: nothing is left to keep
+        return
     try:
         os.fsync(handle)
     finally:

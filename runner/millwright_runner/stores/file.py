@@ -39,11 +39,12 @@ class FileStore:
 
     Args:
         root: the folder; made when something is written.
+        uri: what a person would type to find it; the folder's path unless given.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, uri: str | None = None) -> None:
         self.root = Path(os.path.abspath(root))  # noqa: PTH100 - resolve() would follow links, absolute() keeps ".."
-        self.uri = f"{self.root}/".replace("//", "/")
+        self.uri = f"{self.root}/".replace("//", "/") if uri is None else f"{uri.rstrip('/')}/"
         self._swept: set[Path] = set()
 
     def check(self, *, write: bool) -> None:
@@ -82,14 +83,18 @@ class FileStore:
         blob = self.read(key, first=0)
         return None if blob is None else Stat(self._path(key).stat().st_size, blob.etag)
 
-    def read(self, key: str, *, first: int | None = None) -> Blob | None:
+    def read(self, key: str, *, first: int | None = None, start: int = 0) -> Blob | None:
         """See `Store.read`."""
         path = self._path(key)
         try:
             with told(path), path.open("rb") as stream:
                 size = os.fstat(stream.fileno()).st_size
-                data = stream.read(None if size <= HASHED_UP_TO else first)
-                return Blob(data if first is None else data[:first], _etag(stream, size, data))
+                data = stream.read() if size <= HASHED_UP_TO or first is None else b""
+                etag = _etag(stream, size, data)
+                if first is not None:
+                    stream.seek(start)
+                    data = stream.read(first)
+                return Blob(data, etag)
         except StoreNotFound:
             return None
 

@@ -87,14 +87,14 @@ class S3Store:
             return None
         return Stat(head["ContentLength"], _etag(head), head.get("Metadata", {}).get("sha256"))
 
-    def read(self, key: str, *, first: int | None = None) -> Blob | None:
+    def read(self, key: str, *, first: int | None = None, start: int = 0) -> Blob | None:
         """See `Store.read`."""
         known = self.stat(key) if first is not None else None
-        if first is not None and (known is None or known.size == 0 or first == 0):
+        if first is not None and (known is None or known.size <= start or first == 0):
             return None if known is None else Blob(b"", known.etag)  # S3 has no range of nothing
         arguments: dict[str, Any] = {"Key": self._key(key)}
         if first is not None:
-            arguments["Range"] = f"bytes=0-{first - 1}"
+            arguments["Range"] = f"bytes={start}-{start + first - 1}"
 
         def attempt() -> Blob:
             """Reads the whole answer, or fails as a whole."""

@@ -33,7 +33,7 @@ T = TypeVar("T")
 CONNECT_SECONDS = 3
 """How long a connection may take: decides how fast a typo shows."""
 
-FIRST_READ_SECONDS, READ_SECONDS = 10, 60
+FIRST_READ_SECONDS, READ_SECONDS = 6, 60
 """How long a server may be silent, before it has answered for the first time and after."""
 
 AWAY = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, ResponseParserError)
@@ -109,7 +109,7 @@ class Patience:
         first_pause, longest_pause: seconds between attempts, doubling from one to the other, with jitter.
     """
 
-    seconds: float = 60.0
+    seconds: float = 180.0
     first_pause: float = 0.25
     longest_pause: float = 5.0
 

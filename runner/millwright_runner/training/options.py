@@ -64,7 +64,7 @@ class Training(Strict):
     )
     per_device_train_batch_size: int | Literal["auto"] = Field(
         default="auto",
-        description="Sequences in a micro-batch. auto: gradientAccumulationSteps then counts single sequences, and as many "
+        description="Sequences in a micro-batch, 1 to 4096, or auto: gradientAccumulationSteps then counts single sequences, and as many "
         "of them share a micro-batch as memory allows: the same effective batch, in fewer passes. Default: auto.",
     )
     per_device_eval_batch_size: int = Field(

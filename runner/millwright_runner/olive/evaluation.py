@@ -1,0 +1,123 @@
+"""Evaluators of a workflow: what measures the same here becomes `spec.evaluation`, all else is listed with its reason.
+
+Only the size on disk is the same. Olive times a call of the session and not tokens, and what its accuracies compare depends on
+post-processing in Python. A goal of Olive's chooses among results of a search; without one the model comes out all the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from millwright_runner.olive.trace import Path, wrong
+from millwright_runner.olive.view import Found, View
+from millwright_runner.olive.work import Work, label
+
+PLACE = "spec.evaluation"
+
+NOT_THE_SAME = {
+    "latency": "Olive times a call of the session; tokenLatency times the tokens of a generation: add it by hand",
+    "throughput": "Olive counts calls of the session; throughput counts tokens of a generation: add it by hand",
+    "accuracy": "what it compares depends on post-processing in Python: add exactMatch, f1 or perplexity by hand, on a data "
+    "set that names its answers",
+    "custom": "code of its own; here a metric is a class with an entry point: add it by hand",
+}
+OTHERWISE = "has no counterpart; the model is the same without it"
+UNUSED = "the engine does not measure with it; the model is the same without it"
+OF_A_PASS = "evaluation is of the whole job here: spec.evaluation.after says which results are measured"
+
+GOALS = {
+    "threshold": "max",
+    "min-improvement": "minImprovement",
+    "max-degradation": "maxDrop",
+    "percent-max-degradation": "maxDropPercent",
+}
+"""Olive's goals → bounds of a constraint, of a metric of which less is better."""
+
+
+def evaluation(work: Work, top: View) -> dict[str, Any] | None:
+    """Returns the spec's evaluation; None where nothing is measured that is the same here."""
+    out: dict[str, Any] = {}
+    found = _evaluator(top)
+    if found is not None:
+        _metrics(work, found, out)
+    _input(work, top, out)
+    for key, why in (("evaluator", OTHERWISE), ("evaluators", UNUSED)):
+        for path, data in top.parts:
+            if data.get(key):
+                work.trace.unmapped((*path, key), why, blocks=False)
+    return out or None
+
+
+def _evaluator(top: View) -> Found | None:
+    """Returns the evaluator that the engine names, or has; None without one."""
+    named, known = top.get("evaluator"), top.get("evaluators")
+    if named is None or isinstance(named.value, dict):
+        return named
+    if known is None or not isinstance(known.value, dict) or not isinstance(known.value.get(named.value), dict):
+        return None
+    top.trace.note(named.path, "one judge measures every format")
+    return Found((*known.path, named.value), known.value[named.value])
+
+
+def _metrics(work: Work, found: Found, out: dict[str, Any]) -> None:
+    metrics = found.value.get("metrics")
+    for index, metric in enumerate(metrics if isinstance(metrics, list) else ()):
+        path = (*found.path, "metrics", index)
+        kind = str(metric.get("type", "")).lower() if isinstance(metric, dict) else ""
+        if kind == "size_on_disk":
+            _size(work, path, metric, out)
+        work.trace.unmapped(path, NOT_THE_SAME.get(kind, OTHERWISE), blocks=False)
+    if out and "type" in found.value:
+        work.trace.note((*found.path, "type"), "one judge measures every format")
+    work.trace.unmapped(found.path, OTHERWISE, blocks=False)
+
+
+def _size(work: Work, path: Path, metric: dict[str, Any], out: dict[str, Any]) -> None:
+    entries = out.setdefault("metrics", [])
+    name = label(str(metric.get("name") or "size"), 63, [entry["name"] for entry in entries])
+    place = f"{PLACE}.metrics[{len(entries)}]"
+    entries.append({"name": name, "sizeOnDisk": {}})
+    work.trace.mapped((*path, "type"), f"{place}.sizeOnDisk")
+    if "name" in metric:
+        work.trace.mapped((*path, "name"), f"{place}.name")
+    subs = metric.get("sub_types")
+    for index, sub in enumerate(subs if isinstance(subs, list) else ()):
+        if not isinstance(sub, dict) or str(sub.get("name", "bytes")).lower() != "bytes":
+            continue
+        below = (*path, "sub_types", index)
+        work.trace.mapped((*below, "name"), f"{place}.sizeOnDisk")
+        for key in ("priority", "higher_is_better"):
+            if key in sub:
+                work.trace.note((*below, key), "of a search's objectives; less is better")
+        if isinstance(sub.get("goal"), dict):
+            _goal(work, (*below, "goal"), sub["goal"], name, out)
+
+
+def _goal(work: Work, path: Path, goal: dict[str, Any], name: str, out: dict[str, Any]) -> None:
+    bound, value = GOALS.get(str(goal.get("type", "")).lower()), goal.get("value")
+    if bound is None:
+        work.trace.unmapped(path, "no constraint says this; the model is the same without it", blocks=False)
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or (bound != "max" and value < 0):
+        wrong((*path, "value"), value, "number" if bound == "max" else "number from 0")
+    constraints = out.setdefault("constraints", [])
+    place = f"{PLACE}.constraints[{len(constraints)}].{bound}"
+    constraints.append({"metric": name, bound: value})
+    out["onViolation"] = "Warn"
+    work.trace.mapped(path, place)
+    work.trace.note(
+        (), f"{place}: Olive makes the model whatever the goal, so onViolation is Warn; Fail makes it a gate"
+    )
+
+
+def _input(work: Work, top: View, out: dict[str, Any]) -> None:
+    asked = top.flag("evaluate_input_model")
+    if asked is None:
+        return
+    if not asked.value:
+        work.trace.note(asked.path, "off, as here")
+    elif out:
+        out["after"] = ["input", "last"]
+        work.trace.mapped(asked.path, f"{PLACE}.after")
+    else:
+        work.trace.unmapped(asked.path, "nothing is measured that is the same here", blocks=False)

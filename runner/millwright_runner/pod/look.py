@@ -1,0 +1,196 @@
+"""Looks at everything a job names and keeps each problem with its path in the manifest, instead of stopping at the first."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic.alias_generators import to_camel
+
+from millwright_api.errors import AccessDenied, InvalidManifest, MillwrightError, OutputExists
+from millwright_api.names import ENV_SIGNING_KEY, SCRATCH_FOLDER
+from millwright_api.sources import ExactlyOne
+from millwright_api.v1alpha1 import Data, OptimizationJob
+from millwright_runner import registry
+from millwright_runner.data import FoundData, check_format, find_data
+from millwright_runner.data.sample import try_rows
+from millwright_runner.data.tokens import load_tokens
+from millwright_runner.evaluation import BoundMetric, bind_metrics, check_formats
+from millwright_runner.models import FoundModel, find_model
+from millwright_runner.plan import Settings, check_remote_code, check_signer, check_step, open_output
+from millwright_runner.published import Published, read_published
+from millwright_runner.recipe import Recipe
+from millwright_runner.registry import BoundStep
+from millwright_runner.stores import Conflict, Store
+
+T = TypeVar("T")
+
+READ_UP_TO = 64 << 20
+"""Bytes of a file that are read to name its content; what is larger is known by its first bytes only."""
+
+
+@dataclass
+class Look:
+    """What was found.
+
+    Attributes:
+        steps: the passes with their options; empty when one of them is wrong.
+        metrics: what is measured, with options; empty when one of them is wrong.
+        model: None when it cannot be used.
+        problems: what is wrong, in the manifest's order.
+        notes: what could not be looked at here.
+    """
+
+    steps: list[BoundStep] = field(default_factory=list)
+    metrics: list[BoundMetric] = field(default_factory=list)
+    model: FoundModel | None = None
+    problems: list[MillwrightError] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def at(self, where: str, work: Callable[[], T]) -> T | None:
+        """Does something; a problem is kept, with its path in the manifest."""
+        try:
+            return work()
+        except MillwrightError as error:
+            if error.where is None:
+                error.where = where if not error.message.startswith("spec") else None
+            elif not error.where.startswith("spec"):
+                error.where = f"{where}: {error.where}"
+            self.problems.append(error)
+            return None
+
+
+def look(job: OptimizationJob, settings: Settings) -> Look:
+    """Looks at passes, model, data and output; the last three side by side, as each may be slow to answer."""
+    seen, spec = Look(), job.spec
+    seen.steps = seen.at("spec.passes", lambda: _passes(job)) or []
+    seen.at("spec.output", lambda: check_signer(spec.output, has_key=bool(os.environ.get(ENV_SIGNING_KEY))))
+    seen.at("spec.model", lambda: check_remote_code(spec.model, settings))
+    with ThreadPoolExecutor(len(spec.data) + 2) as pool:
+        model = pool.submit(
+            find_model, spec.model, settings.base, settings.home, volumes=settings.volumes, read_up_to=READ_UP_TO
+        )
+        data = [pool.submit(_find, entry, index, settings) for index, entry in enumerate(spec.data)]
+        output = pool.submit(_output, job, settings)
+    seen.model = seen.at(f"spec.model.{_choice(spec.model)}", lambda: _whole(spec.model, "spec.model", model))
+    for step in seen.steps:
+        if seen.model is not None:
+            seen.at(step.where, lambda step=step, facts=seen.model: check_step(step, facts, spec.target))  # type: ignore[misc]
+    found = {entry.name: _data(seen, entry, index, data[index]) for index, entry in enumerate(spec.data)}
+    _evaluation(seen, job)
+    seen.at(f"spec.output.{_choice(spec.output)}", lambda: _no_other(job, seen, found, output))
+    return seen
+
+
+def _passes(job: OptimizationJob) -> list[BoundStep]:
+    steps = registry.bind(job)
+    registry.check_chain(steps)
+    return steps
+
+
+def _evaluation(seen: Look, job: OptimizationJob) -> None:
+    """Looks at the metrics: their options and data, the models that they are measured on, the tokenizer."""
+    seen.metrics = seen.at("spec.evaluation.metrics", lambda: bind_metrics(job)) or []
+    if seen.steps:
+        seen.at("spec.evaluation", lambda: check_formats(job, seen.steps, seen.metrics))
+    if seen.model is not None and seen.metrics:
+        tokens = seen.at("spec.model", lambda folder=seen.model.tokenizer: load_tokens(folder))  # type: ignore[misc]
+        for metric in seen.metrics if tokens is not None else ():
+            seen.at(metric.where, lambda metric=metric: metric.check(tokens))  # type: ignore[misc]
+
+
+def _find(entry: Data, index: int, settings: Settings) -> FoundData:
+    check_format(entry, f"spec.data[{index}]")
+    return find_data(entry, settings.base, settings.home, volumes=settings.volumes, read_up_to=READ_UP_TO)
+
+
+def _data(seen: Look, entry: Data, index: int, found: Future[FoundData]) -> str:
+    """Keeps what is wrong with a data set; returns its digest, or an empty text."""
+    where = f"spec.data[{index}].source"
+    data = seen.at(f"{where}.{_choice(entry.source)}", lambda: _whole(entry.source, where, found))
+    if data is None:
+        return ""
+    if not data.sample:
+        seen.notes.append(f"{data.where}: its rows are looked at by the stage")
+    model = seen.model
+    if model is not None:
+        kind = "text" if entry.text else "chat"
+        seen.at(f"spec.data[{index}].{kind}", lambda: try_rows(data.sample, entry, model.tokenizer))
+    return data.digest
+
+
+def _whole(union: ExactlyOne, where: str, future: Future[T]) -> T:
+    """Returns what a look found; refuses a path that no pod has."""
+    path = getattr(union, "path", None)
+    if isinstance(path, str) and not Path(path).is_absolute():
+        raise InvalidManifest(
+            f"{path!r} is relative to the manifest's folder, and a pod has none",
+            where=f"{where}.path",
+            hint="use s3, huggingFace or volume, or an absolute path in the image or in a mounted volume",
+        )
+    return future.result()
+
+
+def _choice(union: ExactlyOne) -> str:
+    return next(to_camel(name) for name in union.choices() if getattr(union, name) is not None)
+
+
+def _output(job: OptimizationJob, settings: Settings) -> tuple[Store, Published | None]:
+    """Opens the output, tries to write there, and reads what it holds."""
+    path = job.spec.output.path
+    if path is not None and not Path(path).is_absolute():
+        raise InvalidManifest(f"{path!r} is relative to the manifest's folder, and a pod has none",
+                              where="spec.output.path", hint="use s3 or volume")  # fmt: skip
+    if path is not None and Path(path).is_relative_to(SCRATCH_FOLDER):
+        raise InvalidManifest("what lies there is gone with the pod", where="spec.output.path", hint="use s3 or volume")
+    output = open_output(job.spec.output, settings)
+    output.check(write=True)
+    if output.local("") is None:
+        _try_conditions(output)
+    return output, read_published(output)
+
+
+def _try_conditions(store: Store) -> None:
+    """Writes a small file by condition, twice, and removes it: publishing depends on the second write being refused.
+
+    Raises:
+        AccessDenied: the store takes both, or does not let us remove it.
+    """
+    key = f".millwright/preflight-{secrets.token_hex(8)}"
+    store.write(key, b"", if_absent=True)
+    try:
+        store.write(key, b"", if_absent=True)
+    except Conflict:
+        return
+    else:
+        raise AccessDenied(
+            "the store takes a conditional write whose condition does not hold (If-None-Match)",
+            where=store.uri,
+            hint="two writers could mix their results there: use a store that has conditional writes",
+        )
+    finally:
+        store.delete([key])
+
+
+def _no_other(
+    job: OptimizationJob, seen: Look, data: dict[str, str], output: Future[tuple[Store, Published | None]]
+) -> None:
+    """Refuses an output that holds the result of another recipe. Whether the same recipe gives the very same result
+    depends on the runner's libraries, which the stage compares."""
+    store, published = output.result()
+    if published is None or job.spec.output.replace or not seen.steps:
+        return
+    own = Recipe.of(seen.steps, job.spec.target, seen.model.digest if seen.model else "", data)
+    others = own.differences(published.meta.get("recipe"))
+    if others:
+        raise OutputExists(
+            f"it holds another result ({published.fingerprint[:12]}, of {published.meta.get('job', 'another job')}): "
+            f"{' and '.join(others)} differ",
+            where=store.uri,
+            hint="set spec.output.replace: true, or choose another output",
+        )

@@ -1,0 +1,69 @@
+"""The preflight: looks at all that a job names, on a CPU and without torch, before anything costs.
+
+It reads headers, first rows and small files only; model, data and output are asked side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from millwright_api.errors import MillwrightError, UserError
+from millwright_api.names import ENV_LIMITS
+from millwright_api.report import RunReport
+from millwright_runner import record
+from millwright_runner.evaluation import measured_steps
+from millwright_runner.manifest import Manifest
+from millwright_runner.plan import Settings
+from millwright_runner.pod import inside
+from millwright_runner.pod.limits import needs_of, parse_limits, shortages, told
+from millwright_runner.pod.look import Look, look
+from millwright_runner.told import Told
+
+WAIT_SECONDS = "5"
+"""How long the hub may be silent: the finding is to be there within seconds."""
+
+
+def run() -> RunReport:
+    """Returns the finding: that the job can run, and what it is expected to need; or all that is wrong."""
+    began = time.monotonic()
+    for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+        os.environ.setdefault(name, WAIT_SECONDS)
+    job = inside.load()
+    seen = look(job.job, settings := inside.settings(job))
+    message = _estimates(job, seen, settings)
+    seconds = round(time.monotonic() - began, 3)
+    if seen.problems:
+        return _refused(seen.problems).model_copy(update={"seconds": seconds})
+    return RunReport(
+        outcome="Succeeded",
+        reason="Succeeded",
+        message="; ".join([message, *seen.notes]),
+        exit_code=0,
+        seconds=seconds,
+        peak_memory_bytes=record.peak_memory(),
+    )
+
+
+def _estimates(job: Manifest, seen: Look, settings: Settings) -> str:
+    """Holds what each stage is expected to need against what it may have; notes what is too little as a problem."""
+    if seen.model is None or not seen.steps:
+        return ""
+    stages = parse_limits(os.environ.get(ENV_LIMITS), len(seen.steps))
+    remote = job.job.spec.model.hugging_face is not None or job.job.spec.model.s3 is not None
+    loaded = any(metric.metric.asks for metric in seen.metrics)
+    measured = measured_steps(job.job, seen.steps) if loaded else []
+    lines = []
+    for number, stage in enumerate(stages):
+        needs = needs_of(stage, seen.steps, seen.model, fetched=remote, measured=measured)
+        seen.problems += shortages(stage, needs, seen.steps)
+        name = f"stage {number + 1} " if len(stages) > 1 else ""
+        lines.append(f"{name}needs about {told(stage, needs)}")
+    return "; ".join(lines)
+
+
+def _refused(problems: list[MillwrightError]) -> RunReport:
+    """Returns the report of a job that cannot run: the user's own errors first, for trying again does not mend them."""
+    ordered = sorted(problems, key=lambda problem: not isinstance(problem, UserError))
+    first = ordered[0]
+    return record.failed_report(first, Told(), None, 0.0).model_copy(update={"message": "\n".join(map(str, ordered))})
