@@ -94,13 +94,13 @@ class CliGround:
         (folder / "tmp").mkdir()
         return ground
 
-    def install(self, name: str, entry_point: str, code: str) -> None:
+    def install(self, name: str, entry_point: str, code: str, group: str = "millwright.passes") -> None:
         """Puts a plug-in where importlib.metadata finds it, as a wheel would."""
         module = entry_point.partition(":")[0]
         info = self.folder / "plugins" / f"{module}-1.0.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[millwright.passes]\n{name} = {entry_point}\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {entry_point}\n")
         (self.folder / "plugins" / f"{module}.py").write_text(code)
 
     def write_job(self, *passes: dict[str, Any], name: str = "job.yaml", **spec: Any) -> Path:

@@ -7,15 +7,29 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.s3server import S3Server
+from tests.scheduling import Scheduling, ordered
 
 from millwright_api.v1alpha1 import S3Location
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that: tests that send Ctrl-C to
 # the command would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same of nohup
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Lets this project's own order decide which worker runs what."""
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts tests into the order in which workers take them."""
+    items[:] = ordered(items)
 
 
 @dataclass(frozen=True)

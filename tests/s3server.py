@@ -1,36 +1,17 @@
-"""A real S3 server for tests: versitygw on loopback, over a folder. Built with go when it is not there yet."""
+"""A real S3 server for tests: versitygw on loopback, over a folder. Built when it is not there yet."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-MODULE = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
-TOOLS = Path(__file__).parent.parent / ".tools"
+from tests.cluster.ground import install
+
 ACCESS, SECRET = "millwright-tests", "a-secret-that-no-message-may-show"
 START_SECONDS = 30
-
-
-def find_or_build() -> Path:
-    """Returns the server's program; builds it once, which takes about a minute and a half."""
-    program = TOOLS / "bin" / "versitygw"
-    program.parent.mkdir(parents=True, exist_ok=True)
-    with (TOOLS / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may start at once
-        if not program.exists():
-            go = shutil.which("go") or "/usr/local/go/bin/go"
-            if not Path(go).exists():
-                raise RuntimeError(f"the S3 tests need {program}; it is built with go, which is not installed")
-            print(f"\nbuilding the S3 server of the tests (once): go install {MODULE}", file=sys.__stderr__, flush=True)
-            subprocess.run([go, "install", MODULE], env=os.environ | {"GOBIN": str(program.parent)}, check=True)
-    return program
 
 
 class S3Server:
@@ -58,7 +39,7 @@ class S3Server:
 
     def start(self) -> None:
         command = [
-            str(find_or_build()), "--port", f"127.0.0.1:{self.port}", "--iam-dir", str(self.folder / "iam"),
+            str(install.program("versitygw")), "--port", f"127.0.0.1:{self.port}", "--iam-dir", str(self.folder / "iam"),
             "--access", ACCESS, "--secret", SECRET, "--quiet", "posix", str(self.folder / "data"),
         ]  # fmt: skip
         with (self.folder / "log").open("ab") as log:

@@ -6,13 +6,15 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 _CONNECTION = re.compile(
     r"^\d+ +(?P<call>\w+)\(.*?sa_family=AF_INET6?, sin6?_port=htons\((?P<port>\d+)\).*?(?:inet_addr\(|inet_pton\(AF_INET6, )\"(?P<host>[^\"]+)\""
 )
-_READ = re.compile(r"^\d+ +p?read(?:v|64)?\(\d+<(?P<path>[^>]+)>.*\) = (?P<bytes>\d+)$")
+_READ = re.compile(r"^\d+ +p?read(?:v|64)?\(\d+<(?P<path>[^>]+)>.*\) += (?P<bytes>\d+)$")
+_UNFINISHED = re.compile(r"^(?P<thread>\d+) +(?P<start>.*) <unfinished \.\.\.>$")
+_RESUMED = re.compile(r"^(?P<thread>\d+) +<\.\.\. \w+ resumed>(?P<rest>.*)$")
 
 
 def strace(
@@ -42,6 +44,18 @@ def addresses(log: Path) -> set[tuple[str, int]]:
 def bytes_read(log: Path) -> dict[str, int]:
     """Returns how many bytes were read of each file, by its name without folders; `calls` were "read,readv,pread64"."""
     read: Counter[str] = Counter()
-    for match in filter(None, map(_READ.match, log.read_text().splitlines())):
+    for match in filter(None, map(_READ.match, _whole_lines(log))):
         read[Path(match["path"]).name] += int(match["bytes"])
     return dict(read)
+
+
+def _whole_lines(log: Path) -> Iterator[str]:
+    """A call during which another thread's was noted stands on two lines: here it is one."""
+    begun: dict[str, str] = {}
+    for line in log.read_text().splitlines():
+        if start := _UNFINISHED.match(line):
+            begun[start["thread"]] = start["start"]
+        elif (end := _RESUMED.match(line)) and end["thread"] in begun:
+            yield f"{end['thread']} {begun.pop(end['thread'])}{end['rest']}"
+        else:
+            yield line

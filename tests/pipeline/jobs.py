@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.warm import WarmProcess
+
 from millwright_api.names import fingerprint
 from millwright_api.report import RunReport
 from millwright_api.v1alpha1 import OptimizationJob
@@ -114,29 +116,26 @@ class Mill:
         path.write_text(json.dumps(manifest))
         return path
 
-    def run(self, manifest: dict[str, Any], *options: str, env: dict[str, str] | None = None) -> Result:
-        """Runs a job to its end."""
-        done = subprocess.run(
-            [*COMMAND, "run", str(self.write(manifest)), "--json", *options],
-            capture_output=True,
-            text=True,
-            env=self.environment | (env or {}),
-            cwd=self.folder,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    def start(self, manifest: dict[str, Any], *options: str) -> subprocess.Popen[str]:
-        """Starts a job; its progress goes to `progress` in the folder."""
-        with (self.folder / "progress").open("w") as progress:
-            return subprocess.Popen(
-                [*COMMAND, "run", str(self.write(manifest)), "--json", *options],
-                stdout=subprocess.PIPE,
-                stderr=progress,
-                text=True,
-                env=self.environment,
-                cwd=self.folder,
+    def run(
+        self, manifest: dict[str, Any], *options: str, env: dict[str, str] | None = None, fresh: bool = False
+    ) -> Result:
+        """Runs a job to its end, in a fresh interpreter where its imports are looked at."""
+        command = ("run", str(self.write(manifest)), "--json", *options)
+        environment = self.environment | (env or {})
+        if fresh:
+            done = subprocess.run(
+                [*COMMAND, *command], capture_output=True, text=True, env=environment, cwd=self.folder, check=False
             )
+            return Result(done.returncode, done.stdout, done.stderr)
+        process = WarmProcess("millwright_runner", command, environment, self.folder)
+        out, err = process.communicate(timeout=300)
+        return Result(process.returncode, out, err)
+
+    def start(self, manifest: dict[str, Any], *options: str) -> WarmProcess:
+        """Starts a job; its progress goes to `progress` in the folder."""
+        command = ("run", str(self.write(manifest)), "--json", *options)
+        (self.folder / "progress").touch()
+        return WarmProcess("millwright_runner", command, self.environment, self.folder, err=self.folder / "progress")
 
     def run_until(self, manifest: dict[str, Any], condition: Callable[[], Any], number: signal.Signals) -> Result:
         """Runs a job, and sends it a signal as soon as something holds; fails when it ends before that."""

@@ -101,7 +101,6 @@ def test_every_precision_loads_on_the_cpu_and_stays_close_to_the_model(
 
 @pytest.mark.parametrize(("provider", "precision"), [
     ("CUDAExecutionProvider", "int4"), ("CUDAExecutionProvider", "bf16"), ("DmlExecutionProvider", "int4"), ("WebGpuExecutionProvider", "int4"),
-    ("CPUExecutionProvider", "fp16"),
 ])  # fmt: skip
 def test_models_for_other_devices_are_built_here(
     provider: str, precision: str, phi3: Path, rows: Path, here: Here, tmp_path: Path
@@ -109,11 +108,18 @@ def test_models_for_other_devices_are_built_here(
     here.run(job(phi3, rows, "out", {"genai": {"precision": precision}}, target={"executionProvider": provider}))
 
     config = json.loads((tmp_path / "out" / "model" / "genai_config.json").read_text())
-    named = {"CUDAExecutionProvider": "cuda", "DmlExecutionProvider": "dml", "WebGpuExecutionProvider": "webgpu"}.get(
-        provider
-    )
+    named = {"CUDAExecutionProvider": "cuda", "DmlExecutionProvider": "dml", "WebGpuExecutionProvider": "webgpu"}
     providers = [next(iter(p)).lower() for p in config["model"]["decoder"]["session_options"]["provider_options"]]
-    assert providers == ([named] if named else [])
+    assert providers == [named[provider]]
+
+
+def test_fp16_runs_on_the_cpu_where_no_heads_are_grouped(rows: Path, here: Here, tmp_path: Path) -> None:
+    whole = tiny.make_model(tmp_path / "whole", num_key_value_heads=tiny.SHAPE["num_attention_heads"])
+
+    here.run(job(whole, rows, "out", {"genai": {"precision": "fp16"}}))
+
+    expected = torch_logits(load(whole), whole)
+    assert np.corrcoef(genai_logits(tmp_path / "out" / "model").ravel(), expected.ravel())[0, 1] > 0.9999
 
 
 def test_a_model_published_to_s3_is_loaded_by_genai(

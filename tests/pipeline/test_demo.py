@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tests import emotion
 
 EMOTION = Path(__file__).parents[2] / "examples" / "emotion"
 
@@ -49,7 +50,9 @@ def run(folder: Path) -> str:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo") / "emotion"
     shutil.copytree(EMOTION, folder, ignore=shutil.ignore_patterns("build", "out", "__pycache__"))
-    return Demo(folder, run(folder))
+    made = Demo(folder, run(folder))
+    emotion.lend(tmp_path_factory, folder / "build")
+    return made
 
 
 @pytest.fixture(scope="module")

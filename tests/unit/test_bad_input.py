@@ -20,7 +20,7 @@ from millwright_runner.digests import DigestMemo, digest_folder
 from millwright_runner.published import publish
 from millwright_runner.stores.file import FileStore
 
-SPEC, LORA, TEXT = "spec", "spec.passes.0.lora", "spec.data.0.text"
+SPEC, LORA, TEXT, METRICS = "spec", "spec.passes.0.lora", "spec.data.0.text", "spec.evaluation.metrics"
 SECOND_MODEL = {"spec.model.s3": {"uri": "s3://models/phi3/"}}
 
 
@@ -125,10 +125,10 @@ KEYS = [
     Bad(
         "a key of a later version",
         "InvalidManifest",
-        "spec.evaluation",
+        "spec.search",
         "not supported by this version yet",
         "leave it out",
-        {"spec.evaluation": {"data": "train"}},
+        {"spec.search": {"maxTrials": 12}},
     ),
     Bad(
         "a misspelt pass",
@@ -291,9 +291,9 @@ BOUNDS = [
 ]
 
 REFERENCES = [
-    Bad("two model sources", "InvalidManifest", "spec.model", "s3 and path are given", "exactly one of huggingFace, s3, path", SECOND_MODEL),
-    Bad("no model source", "InvalidManifest", "spec.model", "none is given", "exactly one of huggingFace, s3, path", {"spec.model": {}}),
-    Bad("two outputs", "InvalidManifest", "spec.output", "s3 and path are given", "exactly one of s3, path", {"spec.output.s3": {"uri": "s3://models/x/"}}),
+    Bad("two model sources", "InvalidManifest", "spec.model", "s3 and path are given", "exactly one of huggingFace, s3, path, volume", SECOND_MODEL),
+    Bad("no model source", "InvalidManifest", "spec.model", "none is given", "exactly one of huggingFace, s3, path, volume", {"spec.model": {}}),
+    Bad("two outputs", "InvalidManifest", "spec.output", "s3 and path are given", "exactly one of s3, path, volume", {"spec.output.s3": {"uri": "s3://models/x/"}}),
     Bad("text and chat at once", "InvalidManifest", "spec.data[0]", "both are given", "exactly one of text, chat", {"spec.data.0.chat": {}}),
     Bad("data that are not declared", "InvalidManifest", "spec.passes[0].lora.trainData", "no data set is called 'trian'", "did you mean 'train'?", {f"{LORA}.trainData": "trian"}),
     Bad("evaluation data that are not declared", "InvalidManifest", "spec.passes[0].lora.evalData", "no data set is called 'holdout'", "possible: train", {f"{LORA}.evalData": "holdout"}),
@@ -306,6 +306,19 @@ REFERENCES = [
         {"spec.passes": [{"qlora": {"trainData": "train"}}, {"genai": {}}]}),
     Bad("merge without an adapter", "ChainMismatch", "spec.passes[0]", "merge reads hf+adapter, and the model gives hf", "put lora or qlora in between", {"spec.passes": [{"merge": {}}]}),
     Bad("a precision that the provider cannot load", "InvalidManifest", "spec.passes[2].genai.precision", "bf16 does not run on CPUExecutionProvider", "there: fp32, fp16, int8, int4", {"spec.passes.2.genai.precision": "bf16"}),
+    Bad("a metric without its data", "InvalidManifest", "spec.evaluation.metrics[0]", "exactMatch is measured on data, and names none", "set spec.evaluation.data, or data here", {METRICS: [{"exactMatch": {}}]}),
+    Bad("a metric on data that are not declared", "InvalidManifest", "spec", "evaluation.metrics[0].data names the data set 'holdout'", "possible: train", {METRICS: [{"exactMatch": {}, "data": "holdout"}]}),
+    Bad("a metric on data that do not name their answers", "InvalidManifest", "spec.data[0].text.answer", "the data set 'train' does not say which column holds them", "one of phrase, tone", {METRICS: [{"f1": {}, "data": "train"}]}),
+    Bad("a metric that is none", "UnknownMetric", "spec.evaluation.metrics[0]", "no metric is called 'sizeOnDsk'", "did you mean 'sizeOnDisk'?", {METRICS: [{"sizeOnDsk": {}}]}),
+    Bad("two metrics of one name", "InvalidManifest", "spec.evaluation", "metrics has the name 'sizeOnDisk' more than once", "each its own name", {METRICS: [{"sizeOnDisk": {}}, {"sizeOnDisk": {}}]}),
+    Bad("a misspelt option of a metric", "InvalidManifest", "spec.evaluation.metrics[0].exactMatch.maxNewToken", "unknown key", "did you mean 'maxNewTokens'?",
+        {METRICS: [{"exactMatch": {"maxNewToken": 4}, "data": "train"}], f"{TEXT}.answer": "tone"}),
+    Bad("labels that are one answer", "InvalidManifest", "spec.evaluation.metrics[0].exactMatch.labels", "'joy' and 'joy ' are the same answer", "leave one of them out",
+        {METRICS: [{"exactMatch": {"labels": ["joy", "joy "]}, "data": "train"}], f"{TEXT}.answer": "tone"}),
+    Bad("a constraint on a metric that is none", "InvalidManifest", "spec.evaluation", "constraints[0] names the metric 'size'", "possible: sizeOnDisk",
+        {METRICS: [{"sizeOnDisk": {}}], "spec.evaluation.constraints": [{"metric": "size", "max": 1}]}),
+    Bad("a constraint with two bounds", "InvalidManifest", "spec.evaluation.constraints[0]", "max and min are given", "exactly one of max, min, maxDrop",
+        {METRICS: [{"sizeOnDisk": {}}], "spec.evaluation.constraints": [{"metric": "sizeOnDisk", "max": 1, "min": 0}]}),
     Bad("a block size without quantization", "InvalidManifest", "spec.passes[2].genai.blockSize", "precision is fp32", "goes with int4 and int8", {"spec.passes.2.genai": {"precision": "fp32", "blockSize": 32}}),
     Bad("an optimizer that needs quantization's library", "InvalidManifest", "spec.passes[0].lora.training.optimizer", "found 'adam'", "expected", {f"{LORA}.training.optimizer": "adam"}),
 ]  # fmt: skip

@@ -15,7 +15,7 @@ import pytest
 from tests.cliground import CliGround
 from tests.importlog import ImportLog
 
-VERBS = ["run", "plan", "validate", "passes", "import"]
+VERBS = ["run", "plan", "validate", "passes", "import", "watch"]
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_it_starts_without_anything_heavy(ground: CliGround, arguments: list[str
 
 def test_telemetry_is_off_before_anything_is_imported_and_cannot_be_switched_on(ground: CliGround) -> None:
     code = (
-        "import os, sys; from millwright_runner.__main__ import prepare; prepare([]);"
+        "import os, sys; from millwright_runner.process import prepare; prepare([]);"
         "print(os.environ['ORT_DISABLE_TELEMETRY'], os.environ['HF_HUB_DISABLE_TELEMETRY'], os.environ['DO_NOT_TRACK']);"
         "print([m for m in sys.modules if m.split('.')[0] in ('typer', 'rich', 'pydantic', 'torch', 'onnxruntime')])"
     )

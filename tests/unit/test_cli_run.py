@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.cliground import CliGround
 
 
@@ -39,7 +40,7 @@ def test_a_run_says_where_the_model_is_what_it_took_and_how_to_try_it(ground: Cl
     assert re.search(r"^size +\S+ [kM]B in \d files, format hf$", said.out, re.MULTILINE)
     assert re.search(r"^time +\S+ s \(step-0 \S+ s\)$", said.out, re.MULTILINE)
     assert re.search(r"^cache +0 of 1 step$", said.out, re.MULTILINE)
-    assert f"report  {ground.folder}/out/report.json" in said.out
+    assert f"report  {ground.folder}/out/report.html" in said.out
     assert "from transformers import pipeline" in said.out
 
 
@@ -380,3 +381,58 @@ def test_a_reader_that_goes_away_does_not_hurt(ground: CliGround) -> None:
     assert (ground.folder / "out" / "manifest.json").is_file()
     assert "Traceback" not in said.err
     assert ground.leftovers() == []
+
+
+# A manifest that a cluster takes too.
+
+FOR_A_CLUSTER = {
+    "execution": {"kubernetes": {"resources": {"limits": {"nvidia.com/gpu": "1"}}, "queue": "team-a"}},
+    "credentials": [{"secretName": "hf-token"}],
+    "retry": {"maxAttempts": 5},
+    "suspend": True,
+    "activeDeadlineSeconds": 3600,
+    "ttlSecondsAfterFinished": 60,
+}
+
+
+def with_resources(ground: CliGround) -> None:
+    """Writes the job as for a cluster, its first step with resources of its own."""
+    file = ground.write_job({}, {"steps": 5}, **FOR_A_CLUSTER)
+    document = yaml.safe_load(file.read_text())
+    document["spec"]["passes"][1]["resources"] = {"requests": {"memory": "4Gi"}}
+    file.write_text(yaml.safe_dump(document))
+
+
+def test_what_is_for_a_cluster_is_ignored_and_named_in_one_line(ground: CliGround) -> None:
+    with_resources(ground)
+
+    said = ground.run("run", "job.yaml")
+
+    assert said.code == 0, said.err
+    assert said.err.splitlines()[0] == (
+        "For a cluster, ignored on this machine: spec.execution, spec.credentials, spec.retry, spec.suspend, "
+        "spec.activeDeadlineSeconds, spec.ttlSecondsAfterFinished, spec.passes[1].resources"
+    )
+
+
+def test_quiet_does_not_name_what_it_ignores(ground: CliGround) -> None:
+    with_resources(ground)
+
+    said = ground.run("run", "job.yaml", "--quiet")
+
+    assert (said.code, said.err) == (0, "")
+
+
+def test_a_manifest_without_anything_for_a_cluster_says_nothing_of_it(ground: CliGround) -> None:
+    assert "cluster" not in ground.run("run", "job.yaml").err
+
+
+def test_what_is_for_a_cluster_changes_no_key(ground: CliGround) -> None:
+    ground.write_job({}, {"steps": 5}, name="plain.yaml")
+    with_resources(ground)
+
+    plain = json.loads(ground.run("plan", "plain.yaml", "--json").out)
+    for_a_cluster = json.loads(ground.run("plan", "job.yaml", "--json").out)
+
+    assert for_a_cluster["fingerprint"] == plain["fingerprint"]
+    assert ground.run("validate", "job.yaml").code == 0

@@ -47,7 +47,46 @@ class TestValidate:
     def test_json_says_what_it_understood(self, ground: CliGround) -> None:
         said = ground.run("validate", "job.yaml", "--json")
 
-        assert json.loads(said.out) == {"valid": True, "name": "copy", "passes": ["obey"], "data": []}
+        assert json.loads(said.out) == {"valid": True, "name": "copy", "passes": ["obey"], "data": [], "metrics": []}
+
+    def test_metrics_are_named(self, ground: CliGround) -> None:
+        ground.write_job(evaluation={"metrics": [{"name": "size", "sizeOnDisk": {}}, {"tokenLatency": {}}]})
+
+        said = ground.run("validate", "job.yaml")
+        document = json.loads(ground.run("validate", "job.yaml", "--json").out)
+
+        assert said.out == "job.yaml is valid: 1 pass (obey), 0 data sets, 2 metrics (size, tokenLatency)\n"
+        assert document["metrics"] == ["size", "tokenLatency"]
+
+    def test_an_option_of_a_metric_is_told_with_its_line(self, ground: CliGround) -> None:
+        path = ground.write_job(evaluation={"metrics": [{"sizeOnDisk": {}}, {"tokenLatency": {"newTokns": 4}}]})
+        line = next(i for i, text in enumerate(path.read_text().splitlines(), 1) if "newTokns" in text)
+
+        said = ground.run("validate", "job.yaml")
+
+        assert said.code == 2
+        assert f"job.yaml:{line}: spec.evaluation.metrics[1].tokenLatency.newTokns: unknown key" in said.err
+        assert "did you mean 'newTokens'?" in said.err
+
+    def test_a_metric_that_is_none_is_told_with_its_line(self, ground: CliGround) -> None:
+        path = ground.write_job(evaluation={"metrics": [{"sizeOnDsk": {}}]})
+        line = next(i for i, text in enumerate(path.read_text().splitlines(), 1) if "sizeOnDsk" in text)
+
+        said = ground.run("validate", "job.yaml")
+
+        assert said.code == 2
+        assert f"job.yaml:{line}: spec.evaluation.metrics[0]" in said.err
+        assert "no metric is called 'sizeOnDsk'" in said.err
+        assert "did you mean 'sizeOnDisk'?" in said.err
+
+    def test_a_metric_without_its_data_is_told(self, ground: CliGround) -> None:
+        ground.write_job(evaluation={"metrics": [{"exactMatch": {}}]})
+
+        said = ground.run("validate", "job.yaml")
+
+        assert said.code == 2
+        assert "exactMatch is measured on data, and names none" in said.err
+        assert "set spec.evaluation.data" in said.err
 
     def test_quiet_says_nothing(self, ground: CliGround) -> None:
         said = ground.run("validate", "job.yaml", "--quiet")
@@ -123,6 +162,28 @@ class TestValidate:
 
 
 class TestPlan:
+    def test_a_model_that_is_asked_needs_memory_and_one_that_is_weighed_does_not(self, ground: CliGround) -> None:
+        needed = {}
+        for name in ("none", "sizeOnDisk", "tokenLatency"):
+            ground.write_job(**({} if name == "none" else {"evaluation": {"metrics": [{name: {}}]}}))
+            needed[name] = json.loads(ground.run("plan", "job.yaml", "--json").out)["memoryBytes"]
+
+        assert needed["none"] == needed["sizeOnDisk"] < 512 << 20 < needed["tokenLatency"]
+
+    def test_it_says_what_would_be_measured(self, ground: CliGround) -> None:
+        metrics = [{"name": "size", "sizeOnDisk": {}}, {"tokenLatency": {}}]
+        ground.write_job({}, {}, evaluation={"after": ["input", "last"], "metrics": metrics})
+
+        said = ground.run("plan", "job.yaml")
+        document = json.loads(ground.run("plan", "job.yaml", "--json").out)
+
+        assert "measured of the input: size, tokenLatency\n" in said.out
+        assert "measured after step-1: size, tokenLatency\n" in said.out
+        assert [point["after"] for point in document["measured"]] == ["input", "step-1"]
+        assert [(one["metric"], one["kept"]) for one in document["measured"][0]["metrics"]] == [
+            ("sizeOnDisk", False), ("tokenLatency", False),
+        ]  # fmt: skip
+
     def test_it_shows_steps_keys_and_what_they_need(self, ground: CliGround) -> None:
         ground.write_job({}, {"steps": 7})
 

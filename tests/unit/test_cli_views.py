@@ -18,12 +18,12 @@ from millwright_runner.cli.live import LiveView
 from millwright_runner.cli.plan import as_document
 from millwright_runner.cli.summary import summary, try_it
 from millwright_runner.cli.watch import Lines, Watch, count, ending, eta, loss, share_of
-from millwright_runner.cli.words import duration, plural, size, sparkline
 from millwright_runner.models import FoundModel, ModelFacts
 from millwright_runner.passes import Estimate
 from millwright_runner.plan import Plan, Results, StepPlan
 from millwright_runner.registry import bind
 from millwright_runner.stores.file import FileStore
+from millwright_runner.words import duration, plural, size, sparkline
 
 STEPS = ("finetune", "merge", "genai")
 
@@ -177,7 +177,7 @@ class TestLines:
 
         watch.finished(done("finetune"))
 
-        assert [report.name for report in watch.reports] == ["finetune"]
+        assert [report.name for report in watch.told.passes] == ["finetune"]
 
 
 class TestNobody:
@@ -190,7 +190,7 @@ class TestNobody:
             watch.abandon()
 
         assert capfd.readouterr() == ("", "")
-        assert len(watch.reports) == 1
+        assert len(watch.told.passes) == 1
 
 
 class TestLiveView:
@@ -317,7 +317,7 @@ class TestSummary:
             "time    1 min 23 s (finetune cached, merge 12 s, genai 0.5 s)",
             "memory  920 MB at most",
             "cache   1 of 3 steps",
-            f"report  {tmp_path}/out/report.json",
+            f"report  {tmp_path}/out/report.html",
         ]
 
     @pytest.mark.parametrize("kind", [ONNX_GENAI, HF, HF_ADAPTER])

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any, cast, get_args
 
 import pytest
 import yaml
 
 from millwright_api import errors
+from millwright_api.evaluation import Evaluation
+from millwright_api.status import ConditionType, JobPhase
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import registry
 from millwright_runner.cli.app import app
+from millwright_runner.evaluation.bound import METRICS
+from millwright_runner.metrics import Asking, Metric, MetricContext
 from millwright_runner.passes import Context, Pass
+from millwright_runner.subjects import Subject
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -25,6 +33,12 @@ PLUGIN = ROOT / "examples" / "plugin-drop-layers"
 def blocks(page: Path, language: str) -> list[str]:
     """Fenced blocks of a page in one language; '' are those without any."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
+
+
+def explained() -> list[str]:
+    """Reasons of conditions that have an entry in troubleshooting."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    return re.findall(r"^### (\w+)$", text.partition("\n## Reasons\n")[2], re.M)
 
 
 def anchors(page: Path) -> set[str]:
@@ -67,7 +81,7 @@ class TestEveryPage:
             if re.search(r"(Mismatch|Manifest|Exists|Unreachable|Unavailable|Denied|NotFound|Left)$", name)
         }
 
-        assert suspects <= tree
+        assert suspects <= tree | set(explained())
 
 
 class TestTheReadme:
@@ -113,6 +127,55 @@ class TestThePages:
             assert re.search(rf"^\| `{re.escape(kind.produces)}` .*`{name}`", text, re.M), name
 
 
+NO_REASONS = {
+    # types of conditions, phases and truths; what Kubernetes calls things; Events that tell no trouble
+    "ArtifactsPublished", "Complete", "Failed", "Finished", "Pending", "Queued", "Ready", "Reconciling", "Running", "Stalled",
+    "Suspended", "Validated", "Fail", "True", "False", "Unknown", "Normal", "Warning", "Resumed", "StageStarted", "StageSucceeded",
+    "AttemptFailed", "Preempt", "CreateContainerConfigError", "CreateContainerError", "ErrImageNeverPull", "ErrImagePull",
+    "ImagePullBackOff", "InvalidImageName", "RegistryUnavailable", "Job",
+}  # fmt: skip
+
+
+class TestTroubleshooting:
+    ROOMS = ("account", "before", "case", "conditions", "failures", "judged", "reconcile", "story", "working")
+
+    def told(self) -> set[str]:
+        """Words in CamelCase in the rooms that make conditions, and the failures that a runner reports."""
+        trees = (
+            ast.parse((ROOT / "operator" / "millwright_operator" / f"{room}.py").read_text()) for room in self.ROOMS
+        )
+        words = {
+            node.value
+            for tree in trees
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[A-Z]\w+", node.value)
+        }
+        leaves = {name for name, kind in vars(errors).items() if isinstance(kind, type) and not kind.__subclasses__()}
+        return (words - NO_REASONS) | {
+            name for name in leaves if issubclass(getattr(errors, name), errors.MillwrightError)
+        }
+
+    def test_every_reason_of_a_condition_is_explained(self) -> None:
+        assert sorted(self.told() - set(explained())) == []
+
+    def test_nothing_is_explained_that_no_condition_says(self) -> None:
+        assert sorted(set(explained()) - self.told()) == []
+
+    def test_no_reason_is_explained_twice(self) -> None:
+        assert len(explained()) == len(set(explained()))
+
+    def test_the_phases_table_of_concepts_has_every_phase(self) -> None:
+        text = (ROOT / "docs" / "concepts.md").read_text()
+
+        assert [phase for phase in get_args(JobPhase) if not re.search(rf"^\| {phase} \|", text, re.M)] == []
+
+    def test_the_conditions_table_of_concepts_has_every_condition(self) -> None:
+        table = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "concepts.md").read_text(), re.M)
+        named = set(re.findall(r"`(\w+)`", " ".join(table)))
+
+        assert set(get_args(ConditionType)) <= named
+
+
 class TestWriteAPass:
     @pytest.mark.parametrize("language", ["python", "toml"])
     def test_its_code_is_that_of_the_sample(self, language: str) -> None:
@@ -131,8 +194,70 @@ class TestWriteAPass:
         assert [word for word in (*hooks, *told) if not re.search(rf"`{word}\b", text)] == []
 
 
+class TestWriteAMetric:
+    PAGE = ROOT / "docs" / "write-a-metric.md"
+
+    def politeness(self) -> type[Metric]:
+        """The page's class, as Python reads it."""
+        (code,) = blocks(self.PAGE, "python")
+        names: dict[str, Any] = {}
+        exec(compile(code, str(self.PAGE), "exec"), names)
+        kind: type[Metric] = names["Politeness"]
+        return kind
+
+    def test_its_class_is_a_metric_that_measures(self) -> None:
+        class Answered:
+            def answers(self, asking: Asking) -> list[str]:
+                return ["yes please", "no", "kindly", "please"][: asking.new_tokens]
+
+        measured = self.politeness()().measure(cast(Any, None), cast(Any, Answered()))
+
+        assert (measured.value, measured.n, measured.scores) == (0.5, 4, (1.0, 0.0, 0.0, 1.0))
+
+    def test_its_entry_point_names_that_class(self) -> None:
+        (text,) = blocks(self.PAGE, "toml")
+
+        (group,) = tomllib.loads(text)["project"]["entry-points"].items()
+        assert group == (METRICS.group, {self.politeness().name: "politeness:Politeness"})
+
+    def test_its_manifest_is_an_evaluation_with_options_that_the_class_has(self) -> None:
+        (text,) = blocks(self.PAGE, "yaml")
+
+        evaluation = Evaluation.model_validate(yaml.safe_load(text)["evaluation"])
+
+        assert self.politeness().model_validate(evaluation.metrics[0].options).model_dump() == {"word": "kindly"}
+
+    def test_its_tables_have_every_attribute_of_a_metric_a_model_and_a_context(self) -> None:
+        text = self.PAGE.read_text()
+        hooks = [name for name in (*Metric.__annotations__, *vars(Metric)) if not name.startswith(("_", "model_"))]
+        assert {"unit", "asks", "check", "measure", "key_options"} <= set(hooks)
+        asked = [
+            name for name in (*vars(Subject), *MetricContext.__annotations__, *vars(MetricContext)) if name[0] != "_"
+        ]
+        assert {"generate", "log_probs", "examples", "answers"} <= set(asked)
+        assert [word for word in (*hooks, *asked) if not re.search(rf"`{word}\b", text)] == []
+
+
+class TestEvaluation:
+    def test_the_manifest_of_concepts_is_an_evaluation(self) -> None:
+        (text,) = blocks(ROOT / "docs" / "concepts.md", "yaml")
+
+        evaluation = Evaluation.model_validate(yaml.safe_load(text)["evaluation"])
+
+        assert [metric.metric_name for metric in evaluation.metrics] == ["exactMatch", "tokenLatency"]
+        assert all(METRICS.get(m.metric_name).model_validate(m.options) for m in evaluation.metrics)
+
+    def test_the_example_publishes_only_what_can_tell_the_tones(self) -> None:
+        job = OptimizationJob.model_validate(yaml.safe_load((ROOT / "examples" / "emotion" / "job.yaml").read_text()))
+
+        assert job.spec.evaluation is not None
+        assert [(bound.metric, bound.min) for bound in job.spec.evaluation.constraints] == [("accuracy", 0.8)]
+
+
 class TestExamples:
-    MANIFESTS = sorted((ROOT / "examples" / "emotion").glob("job*.yaml"))
+    MANIFESTS = sorted((ROOT / "examples" / "emotion").glob("job*.yaml")) + [
+        path for path in sorted((ROOT / "examples" / "cluster").glob("*.yaml")) if path.name != "plugin.yaml"
+    ]
 
     @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda p: p.name)
     def test_the_command_line_finds_each_manifest_valid(self, manifest: Path) -> None:

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted((ROOT / "api").rglob("*.py")) + sorted((ROOT / "runner").rglob("*.py"))
+SOURCES = sorted(path for side in ("api", "operator", "runner") for path in (ROOT / side).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKED = {
     canonicalize_name(name): Version(version)
@@ -92,7 +92,7 @@ class TestWhereThingsLie:
         assert "END OF TERMS AND CONDITIONS" in text
 
     def test_scripts_can_be_run(self) -> None:
-        scripts = [ROOT / ".ci" / "run", ROOT / "examples" / "emotion" / "demo.sh", *(ROOT / "tools").glob("*.sh")]
+        scripts = [ROOT / ".ci" / "run", *(ROOT / "examples").rglob("*.sh"), *(ROOT / "tools").glob("*.sh")]
 
         assert [path.name for path in scripts if not path.stat().st_mode & 0o100] == []
 

@@ -199,7 +199,7 @@ def test_an_endless_file_is_read_only_up_to_the_bound() -> None:
         (("kind: Opt", "kind: opt"), "job.yaml:2: kind: found 'optimizationJob', expected OptimizationJob (did you mean 'OptimizationJob'?)"),
         (("128", "'128'"), "job.yaml:12: spec.data[0].text.maxLength: found '128', expected a whole number, 2 to 1048576 (write it without quotes)"),
         (("phi3-emotion", "Phi3"), "job.yaml:3: metadata.name: found 'Phi3', expected lower-case letters, digits and dashes, no dash at either end, up to 52 characters"),
-        (("{path: model}", "{path: model, s3: {uri: s3://team/k}}"), "job.yaml:5: spec.model: exactly one of huggingFace, s3, path is needed; s3 and path are given"),
+        (("{path: model}", "{path: model, s3: {uri: s3://team/k}}"), "job.yaml:5: spec.model: exactly one of huggingFace, s3, path, volume is needed; s3 and path are given"),
     ],
 )  # fmt: skip
 def test_a_problem_is_told_with_file_and_line(change: tuple[str, str], message: str) -> None:
@@ -208,7 +208,7 @@ def test_a_problem_is_told_with_file_and_line(change: tuple[str, str], message: 
 
 def test_what_is_missing_is_told_at_the_line_of_its_parent() -> None:
     assert refused(write(JOB.replace("  output: {path: out}\n", ""))) == [
-        "job.yaml:4: spec.output: is missing (expected a mapping with s3, path, replace)"
+        "job.yaml:4: spec.output: is missing (expected a mapping with s3, path, volume, replace, sign)"
     ]
 
 

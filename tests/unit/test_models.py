@@ -319,6 +319,7 @@ class TestS3:
         for path in (base / "model").iterdir():
             store.put(path.name, path, sha256_file(path))
         store.write("README.md", b"# hello")
+        store.write("picture.png", b"no part of a model")
         return s3
 
     def find(self, s3: S3Bucket, base: Path, key: str = "team/phi3/", *, trusted: bool = False) -> FoundModel:
@@ -331,6 +332,7 @@ class TestS3:
         assert found.facts.tensors == TENSORS
         assert found.facts.where == f"{uploaded.uri}team/phi3/"
         assert sorted(path.name for path in found.tokenizer.iterdir()) == [
+            "README.md",
             "config.json",
             "tokenizer.json",
             "tokenizer_config.json",
@@ -343,7 +345,7 @@ class TestS3:
             base / "model" / "model.safetensors"
         ).read_bytes()
         assert look(artifact.folder.parent, artifact.folder.name).facts.tensors == TENSORS
-        assert not (artifact.folder / "README.md").exists()
+        assert not (artifact.folder / "picture.png").exists()
 
     def test_what_was_fetched_is_not_fetched_again(self, uploaded: S3Bucket, base: Path) -> None:
         first = self.find(uploaded, base).fetch()

@@ -192,6 +192,18 @@ def test_bf16_is_refused_on_the_cpu_and_taken_on_cuda() -> None:
     )
 
 
+def test_fp16_with_grouped_heads_is_refused_on_the_cpu_alone() -> None:
+    pass_, grouped = Genai.model_validate({"precision": "fp16"}), {"num_attention_heads": 32, "num_key_value_heads": 8}
+
+    pass_.check(a_model(**grouped), CUDA)
+    pass_.check(a_model(**grouped | {"num_key_value_heads": 32}), CPU)
+    with pytest.raises(InvalidManifest) as caught:
+        pass_.check(a_model(**grouped), CPU)
+    assert str(caught.value) == (
+        "precision: fp16 with grouped attention heads (8 for 32) does not run on CPUExecutionProvider (there: fp32, int8, int4)"
+    )
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from millwright_api.errors import InvalidModel, MillwrightError, NoSpaceLeft, PassFailed, Stopped, TryAgain
-from millwright_api.report import PassReport, Progress, RunReport
+from millwright_api.report import ConstraintReport, EvaluationReport, PassReport, Progress, RunReport
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import pipeline
 from millwright_runner.artifact import HF, HF_ADAPTER, Artifact
@@ -94,6 +94,12 @@ class Listening:
     def finished(self, report: PassReport) -> None:
         self.reports.append(report)
         self.told.append(f"{report.name} {report.phase} {report.cache}")
+
+    def measured(self, report: EvaluationReport) -> None:
+        self.told.append(f"measured {report.after}")
+
+    def judged(self, reports: list[ConstraintReport]) -> None:
+        self.told.append(f"judged {[report.met for report in reports]}")
 
 
 class Ground:

@@ -168,26 +168,49 @@ def job(**spec: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        "execution",
-        "evaluation",
-        "search",
-        "credentials",
-        "retry",
-        "suspend",
-        "activeDeadlineSeconds",
-        "ttlSecondsAfterFinished",
-    ],
-)
-def test_fields_of_later_versions_are_no_misspellings(key: str) -> None:
-    assert problems(job(**{key: {}}), OptimizationJob) == [
-        f"spec.{key}: is not supported by this version yet (leave it out)"
+def test_fields_of_later_versions_are_no_misspellings() -> None:
+    assert problems(job(search={}), OptimizationJob) == [
+        "spec.search: is not supported by this version yet (leave it out)"
     ]
 
 
-@pytest.mark.parametrize("source", ["azureBlob", "azureML", "volume"])
+class TestAnEvaluation:
+    def problems(self, **evaluation: Any) -> list[str]:
+        return problems(job(evaluation={"metrics": [{"sizeOnDisk": {}}], **evaluation}), OptimizationJob)
+
+    def test_a_misspelt_key_is_told_with_the_one_that_is_meant(self) -> None:
+        assert self.problems(onViolations="Warn") == [
+            "spec.evaluation.onViolations: unknown key (did you mean 'onViolation'?)"
+        ]
+
+    def test_a_misspelt_bound_too(self) -> None:
+        assert self.problems(constraints=[{"metric": "sizeOnDisk", "maxdrop": 1}])[0] == (
+            "spec.evaluation.constraints[0].maxdrop: unknown key (did you mean 'maxDrop'?)"
+        )
+
+    def test_a_metric_of_two_kinds_sits_at_the_metric(self) -> None:
+        assert self.problems(metrics=[{"f1": {}, "sizeOnDisk": {}}]) == [
+            "spec.evaluation.metrics[0]: a metric names exactly one metric; f1 and sizeOnDisk are given"
+        ]
+
+    def test_options_that_are_not_indented_are_told_so(self) -> None:
+        assert self.problems(metrics=[{"exactMatch": None, "labels": ["joy"], "data": "holdout"}]) == [
+            "spec.evaluation.metrics[0]: a metric names exactly one metric; exactMatch and labels are given "
+            "(indent a metric's options below its name)"
+        ]
+
+    def test_a_constraint_on_a_metric_that_is_none_is_told_with_those_there_are(self) -> None:
+        assert self.problems(constraints=[{"metric": "sizeOnDsk", "max": 1}]) == [
+            "spec.evaluation: constraints[0] names the metric 'sizeOnDsk'; did you mean 'sizeOnDisk'?"
+        ]
+
+    def test_a_choice_that_is_none_is_told_with_those_there_are(self) -> None:
+        assert self.problems(after=["first"]) == [
+            "spec.evaluation.after[0]: found 'first', expected one of input, each, last"
+        ]
+
+
+@pytest.mark.parametrize("source", ["azureBlob", "azureML"])
 def test_sources_of_later_versions_neither(source: str) -> None:
     data = [{"name": "d", "source": {source: {}}, "text": {}}]
 
@@ -199,12 +222,27 @@ def test_sources_of_later_versions_neither(source: str) -> None:
     )
 
 
-def test_resources_of_a_step_neither() -> None:
-    found = problems(
-        job(passes=[{"lora": {}}, {"genai": {}, "resources": {"requests": {"cpu": "4"}}}]), OptimizationJob
-    )
+@pytest.mark.parametrize(
+    ("path", "execution"), [("azureML", {"azureML": {}}), ("kubernetes.nodes", {"kubernetes": {"nodes": 2}})]
+)
+def test_backends_of_later_versions_neither(path: str, execution: dict[str, Any]) -> None:
+    assert problems(job(execution=execution), OptimizationJob) == [
+        f"spec.execution.{path}: is not supported by this version yet (leave it out)"
+    ]
 
-    assert found == ["spec.passes[1].resources: is not supported by this version yet (leave it out)"]
+
+@pytest.mark.parametrize(
+    ("step", "line"),
+    [
+        ({"merge": {}, "resources": {"limits": {"cpu": "four"}}}, "spec.passes[0].resources.limits.cpu: found 'four', expected an amount such as 4, 500m or 32Gi, up to 32 characters or a whole number, at least 0"),
+        ({"merge": {}, "resources": {"limits": {"cpu": True}}}, "spec.passes[0].resources.limits.cpu: found true, expected an amount such as 4, 500m or 32Gi, up to 32 characters or a whole number, at least 0"),
+        ({"merge": {}, "resources": {"limit": {"cpu": "4"}}}, "spec.passes[0].resources.limit: unknown key (did you mean 'limits'?)"),
+        ({"resources": {"limits": {"cpu": "4"}}}, "spec.passes[0]: a step names exactly one pass; none is given"),
+        ({"merge": None, "dtype": "float32", "resources": {}}, "spec.passes[0]: a step names exactly one pass; merge and dtype are given (indent a pass's options below its name)"),
+    ],
+)  # fmt: skip
+def test_resources_of_a_step_are_told_by_their_path(step: dict[str, Any], line: str) -> None:
+    assert problems(job(passes=[step]), OptimizationJob) == [line]
 
 
 def test_a_status_is_the_clusters() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -14,8 +15,9 @@ import pytest
 from tests.conftest import S3Bucket
 
 from millwright_api.errors import OutputExists
+from millwright_runner.artifact import digest_of
 from millwright_runner.digests import DigestMemo, digest_folder
-from millwright_runner.published import CLAIM, Published, damaged_files, publish, read_published
+from millwright_runner.published import CLAIM, Beside, Published, damaged_files, publish, read_published
 from millwright_runner.stores import Conflict, Store, open_store
 from millwright_runner.trees import MANIFEST, save_tree
 
@@ -283,3 +285,33 @@ def test_the_root_manifest_names_all_that_a_reader_needs(store: Store, memo: Dig
     )
     assert body["bytes"] == 2 * MIB + 2
     assert all(set(file) == {"path", "size", "sha256"} for file in body["files"])
+
+
+def card(text: bytes) -> Beside:
+    return lambda files, before: {"README.md": text, "provenance.json": b"of " + text}
+
+
+def test_what_lies_beside_a_model_is_named_by_the_manifest_that_appears_with_it(
+    store: Store, memo: DigestMemo, tmp_path: Path
+) -> None:
+    published = put(store, ONE, model(tmp_path / "made"), memo, beside=card(b"a card"))
+
+    assert published.etag == getattr(read_published(store), "etag", None)
+    assert [(file.path, file.size) for file in published.beside] == [("README.md", 6), ("provenance.json", 9)]
+    assert published.tree.digest == digest_of(published.files)
+
+
+def test_writers_with_different_cards_leave_one_that_fits(store: Store, memo: DigestMemo, tmp_path: Path) -> None:
+    folder = model(tmp_path / "made")
+    cards = [card(f"card {number}".encode()) for number in range(3)]
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda one: put(store, ONE, folder, memo, beside=one), cards))
+
+    published = read_published(store)
+    assert published is not None
+    found = {file.path: store.read(f"{published.tree.prefix}/{file.path}") for file in published.beside}
+    assert {name: hashlib.sha256(blob.data).hexdigest() for name, blob in found.items() if blob} == {
+        file.path: file.sha256 for file in published.beside
+    }
+    assert len(found) == 2

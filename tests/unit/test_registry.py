@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 
 from millwright_api.errors import ChainMismatch, InvalidManifest, UnknownPass
 from millwright_api.v1alpha1 import OptimizationJob
-from millwright_runner import registry
+from millwright_runner import catalog, registry
 from millwright_runner.artifact import HF
+from millwright_runner.catalog import Catalog
 from millwright_runner.passes import Pass
 
 
@@ -29,23 +31,18 @@ class Impostor:
 
 
 @pytest.fixture
-def plug_ins() -> Iterator[None]:
+def plug_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Registers outsiders' passes, as an installed package would."""
-    registry._entry_points.cache_clear()
-    registry.get.cache_clear()
-    group = {entry.name: entry for entry in importlib.metadata.entry_points(group=registry.GROUP)}
+    group = {entry.name: entry for entry in importlib.metadata.entry_points(group=registry.PASSES.group)}
     here = __name__
     for name, value in (("shrink", f"{here}:Shrink"), ("impostor", f"{here}:Impostor"), ("broken", "no_such_module:X")):
-        group[name] = importlib.metadata.EntryPoint(name, value, registry.GROUP)
-    real = registry._entry_points
-    registry._entry_points = lambda: group  # type: ignore[assignment]
-    import sys
-
-    sys.modules[here] = sys.modules.get(here) or type(sys)(here)
+        group[name] = importlib.metadata.EntryPoint(name, value, registry.PASSES.group)
+    monkeypatch.setattr(catalog, "_entry_points", lambda _: group)
+    Catalog.get.cache_clear()
+    monkeypatch.setitem(sys.modules, here, sys.modules.get(here) or type(sys)(here))
     sys.modules[here].__dict__.update(globals())
     yield
-    registry._entry_points = real
-    registry.get.cache_clear()
+    Catalog.get.cache_clear()
 
 
 def job(*passes: dict[str, Any]) -> OptimizationJob:

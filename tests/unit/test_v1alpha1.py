@@ -105,18 +105,18 @@ def test_a_chat_data_set_needs_no_options() -> None:
         ("metadata.name", "x" * 53, "at most 52"),
         ("metadata.name", DELETE, "Field required"),
         ("spec.modle", {}, "Extra inputs"),
-        ("spec.model", {}, "exactly one of huggingFace, s3, path is needed; none is given"),
+        ("spec.model", {}, "exactly one of huggingFace, s3, path, volume is needed; none is given"),
         (
             "spec.model.path",
             "models/x",
-            "exactly one of huggingFace, s3, path is needed; huggingFace and path are given",
+            "exactly one of huggingFace, s3, path, volume is needed; huggingFace and path are given",
         ),
         ("spec.model.trustRemoteCode", "yes", "valid boolean"),
         ("spec.model.trust_remote_code", True, "Extra inputs"),
         ("spec.model.huggingFace.repo", "", "at least 1 character"),
         ("spec.model.huggingFace.revision", 3, "valid string"),
         ("spec.data.0.name", "Train", "pattern"),
-        ("spec.data.0.source", {}, "exactly one of huggingFace, s3, path"),
+        ("spec.data.0.source", {}, "exactly one of huggingFace, s3, path, volume"),
         ("spec.data.0.source.s3.uri", "http://x/y", "pattern"),
         ("spec.data.0.source.s3.endpoint", "loopback:9000", "pattern"),
         ("spec.data.0.text", DELETE, "exactly one of text, chat is needed; none is given"),
@@ -142,13 +142,14 @@ def test_a_chat_data_set_needs_no_options() -> None:
         ("spec.passes.1", {"custom": {"options": {}}}, "custom takes pass"),
         ("spec.passes.1", {"custom": {"pass": "x", "optoins": {}}}, "not optoins"),
         ("spec.passes.1", {"name": "genai", "merge": {}}, "'genai' more than once"),
-        ("spec.output", {}, "exactly one of s3, path"),
-        ("spec.output.path", "out", "exactly one of s3, path is needed; s3 and path are given"),
+        ("spec.output", {}, "exactly one of s3, path, volume"),
+        ("spec.output.path", "out", "exactly one of s3, path, volume is needed; s3 and path are given"),
         ("spec.output.replace", 1, "valid boolean"),
         ("spec.cache", {"mode": "On"}, "'Off', 'ReadOnly' or 'ReadWrite'"),
         ("spec.checkpoint", {"everySteps": 0}, "greater than or equal to 1"),
         ("spec.target", {"executionProvider": "CPU"}, "CPUExecutionProvider"),
-        ("spec.suspend", False, "Extra inputs"),
+        ("spec.suspend", "no", "valid boolean"),
+        ("spec.search", {}, "Extra inputs"),
         ("status", {}, "Extra inputs"),
     ],
 )
@@ -170,7 +171,7 @@ def test_two_data_sets_of_one_name_are_refused() -> None:
 def test_every_field_explains_itself() -> None:
     def walk(schema: dict[str, Any], path: str) -> None:
         for name, field in schema.get("properties", {}).items():
-            if path.endswith(("OptimizationJob", ".Spec", ".Metadata", "Step")):
+            if path.endswith(("OptimizationJob", ".Spec", ".Metadata", "Step", ".MetricUse")):
                 continue  # the resource's own frame, and lists described where they stand
             assert field.get("description"), f"{path}.{name} has no description"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from millwright_api.errors import NoSpaceLeft, Stopped, UserError
-from millwright_runner.workplace import check_space, private_folder, workplace
+from millwright_runner.workplace import PrivateFolder, check_space, workplace
 
 
 def test_after_success_nothing_is_left(tmp_path: Path) -> None:
@@ -125,21 +125,70 @@ def test_those_who_wait_get_the_lock_one_after_the_other(tmp_path: Path) -> None
     assert [other.wait() for other in others] == [0, 0, 0, 0]
 
 
-def test_a_private_folder_is_empty_and_those_of_dead_processes_go(tmp_path: Path) -> None:
-    dead = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+KEEP = """
+import sys
+from pathlib import Path
+from millwright_runner.workplace import PrivateFolder
+own = PrivateFolder(Path(sys.argv[1]))
+(own.path / "result").write_text("kept")
+print(own.path, flush=True)
+sys.stdin.read()
+"""
+
+
+def keeper(root: Path) -> tuple[subprocess.Popen[str], Path]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", KEEP, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    gone = tmp_path / f"process-{dead.stdout.strip()}"
-    gone.mkdir()
-    alive = tmp_path / f"process-{os.getppid()}"
-    alive.mkdir()
+    assert process.stdout is not None
+    return process, Path(process.stdout.readline().strip())
 
-    own = private_folder(tmp_path)
 
-    assert own.name == f"process-{os.getpid()}"
-    assert list(own.iterdir()) == []
-    assert alive.exists()
-    assert not gone.exists()
+class TestPrivateFolder:
+    def test_it_is_empty_and_goes_with_its_lock(self, tmp_path: Path) -> None:
+        own = PrivateFolder(tmp_path)
+        content = list(own.path.iterdir())
+        own.close()
+
+        assert content == []
+        assert list(tmp_path.iterdir()) == []
+
+    def test_that_of_a_killed_process_is_removed(self, tmp_path: Path) -> None:
+        other, folder = keeper(tmp_path)
+        other.kill()
+        other.communicate()
+        os.utime(folder.with_suffix(".lock"), (0, 0))
+
+        PrivateFolder(tmp_path).close()
+
+        assert list(tmp_path.iterdir()) == []
+
+    def test_that_of_a_living_process_stays_though_it_may_have_the_same_number_in_another_pod(
+        self, tmp_path: Path
+    ) -> None:
+        other, folder = keeper(tmp_path)
+        os.utime(folder.with_suffix(".lock"), (0, 0))
+
+        PrivateFolder(tmp_path).close()
+        kept = (folder / "result").read_text()
+        other.communicate("")
+
+        assert kept == "kept"
+
+    def test_a_folder_without_a_lock_is_of_an_earlier_version_and_removed(self, tmp_path: Path) -> None:
+        (tmp_path / "process-17").mkdir()
+
+        PrivateFolder(tmp_path).close()
+
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_lock_that_has_just_been_made_is_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "process-17.lock").touch()
+        (tmp_path / "process-17").mkdir()
+
+        PrivateFolder(tmp_path).close()
+
+        assert (tmp_path / "process-17").exists()
 
 
 def test_work_larger_than_the_disk_is_refused_with_figures(tmp_path: Path) -> None:

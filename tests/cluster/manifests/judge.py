@@ -1,0 +1,45 @@
+"""The runner's own opinion of a manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from millwright_api.errors import InvalidManifest
+from millwright_api.v1alpha1 import OptimizationJob, Spec
+from millwright_runner import registry
+from millwright_runner.evaluation import bind_metrics
+from millwright_runner.models import ModelFacts
+from millwright_runner.problems import describe
+
+MODEL = ModelFacts("tiny", {"model_type": "phi3"}, {"model.layers.0.o_proj.weight": (8, 8)}, 256, 256)
+INSTALLED = ("drop-layers", "Drop_Layers", "x")
+"""What the tables take for a plug-in's name; no such class is needed to read the rest of the manifest."""
+
+
+def judge(body: dict[str, Any]) -> None:
+    """Reads a manifest as `millwright validate` does, and lets genai look at the target.
+
+    Raises:
+        UserError: something in it is wrong.
+    """
+    try:
+        job = OptimizationJob.model_validate(body)
+    except ValidationError as error:
+        raise InvalidManifest(describe(error, OptimizationJob)) from error
+    known = job.model_copy(update={"spec": without_plugins(job.spec)})
+    bind_metrics(known)
+    for bound in registry.bind(known):
+        if bound.pass_.name == "genai":
+            bound.pass_.check(MODEL, job.spec.target)
+
+
+def without_plugins(spec: Spec) -> Spec:
+    """The spec with passes and metrics that come with Millwright only."""
+    passes = [step for step in spec.passes if step.pass_name not in INSTALLED]
+    evaluation = spec.evaluation
+    if evaluation is not None:
+        metrics = [metric for metric in evaluation.metrics if metric.metric_name not in INSTALLED]
+        evaluation = evaluation.model_copy(update={"metrics": metrics})
+    return spec.model_copy(update={"passes": passes, "evaluation": evaluation})

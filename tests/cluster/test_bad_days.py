@@ -1,0 +1,257 @@
+"""What goes wrong has its own reason and message, whatever it is, and holds no accelerator while it waits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.cluster.arena import Arena
+from tests.cluster.jobs import SECRET, condition, holds, lora, merged, probe
+
+
+def with_secret(arena: Arena, name: str, **data: str) -> None:
+    arena.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": arena.namespace},
+            "stringData": data,
+        }
+    )
+
+
+def place(arena: Arena, uri: str) -> dict[str, Any]:
+    return {"s3": {"uri": uri, "endpoint": arena.endpoint, "region": "us-east-1"}}
+
+
+class TestThePreflight:
+    """A finding of it stalls the job, names the path in the manifest, and no stage was started."""
+
+    @pytest.fixture
+    def found(self, trainable: Arena, request: pytest.FixtureRequest) -> Any:
+        def run(name: str, *passes: dict[str, Any], **spec: Any) -> dict[str, Any]:
+            trainable.start(name, *(passes or (lora(),)), **spec)
+            job = trainable.stalled(name)
+            assert trainable.children("jobs", name, "stage") == []
+            validated, stalled = condition(job, "Validated"), condition(job, "Stalled")
+            assert (validated["status"], stalled["reason"]) == ("False", validated["reason"])
+            assert condition(job, "Failed") == {}
+            return validated
+
+        return run
+
+    def test_a_bucket_that_is_absent(self, found: Any, trainable: Arena) -> None:
+        said = found("no-bucket", output=place(trainable, "s3://there-is-no-such-bucket/x/"))
+
+        assert said["reason"] == "StoreNotFound"
+        assert "there-is-no-such-bucket" in said["message"]
+        assert "spec.output" in said["message"]
+
+    def test_a_model_that_is_absent(self, found: Any, trainable: Arena) -> None:
+        said = found("no-model", model=place(trainable, f"s3://{trainable.bucket}/no-such-model/"))
+
+        assert said["reason"] == "ModelNotFound"
+        assert "spec.model" in said["message"]
+
+    def test_a_column_that_the_data_do_not_have(self, found: Any, trainable: Arena) -> None:
+        job = trainable.manifest("no-column", lora())
+        data = json.loads(json.dumps(job["spec"]["data"]))
+        data[0]["text"] = merged(data[0]["text"], {"columns": ["phrase", "tonne"], "answer": None, "template": None})
+
+        said = found("no-column", data=data)
+
+        assert said["reason"] == "InvalidData"
+        assert "tonne" in said["message"]
+        assert "did you mean 'tone'?" in said["message"]
+
+    def test_credentials_that_are_wrong(self, found: Any, trainable: Arena) -> None:
+        with_secret(trainable, "wrong", AWS_ACCESS_KEY_ID="ground", AWS_SECRET_ACCESS_KEY="not-the-secret")
+
+        said = found("wrong-keys", credentials=[{"secretName": "wrong"}])
+
+        assert said["reason"] == "AccessDenied"
+        assert "not-the-secret" not in said["message"]
+
+    def test_a_chain_of_passes_that_do_not_fit(self, found: Any) -> None:
+        said = found("chain", {"merge": {}})
+
+        assert said["reason"] == "ChainMismatch"
+        assert "spec.passes[0]" in said["message"]
+
+    def test_less_memory_than_the_recipe_needs(self, found: Any) -> None:
+        limit = {"execution": {"kubernetes": {"resources": {"limits": {"memory": "8Mi"}}}}}
+
+        said = found("no-memory", **limit)
+
+        assert said["reason"] == "MemoryInsufficient"
+        assert "8 MiB" in said["message"] or "8Mi" in said["message"]
+
+    def test_less_accelerator_memory_than_the_recipe_needs(self, found: Any) -> None:
+        asked = {"limits": {"nvidia.com/gpu": "1"}}
+
+        said = found("no-gpu-memory", execution={"kubernetes": {"resources": asked, "acceleratorMemory": "256Ki"}})
+
+        assert said["reason"] == "GPUMemoryInsufficient"
+
+    def test_code_of_a_model_where_the_platform_does_not_allow_it(self, found: Any, trainable: Arena) -> None:
+        model = place(trainable, f"s3://{trainable.bucket}/model/")
+
+        said = found("remote-code", model=model | {"trustRemoteCode": True})
+
+        assert said["reason"] == "RemoteCodeNotAllowed"
+        assert "spec.model.trustRemoteCode" in said["message"]
+
+    def test_an_unknown_plug_in(self, found: Any) -> None:
+        said = found("plug-in", {"custom": {"pass": "prob", "options": {}}})
+
+        assert said["reason"] == "UnknownPass"
+
+    def test_a_typo_that_it_found_is_mended_by_an_edit(self, trainable: Arena) -> None:
+        trainable.start("mended", lora(), model=place(trainable, f"s3://{trainable.bucket}/modle/"))
+        trainable.stalled("mended")
+
+        trainable.patch("mended", model={"s3": {"uri": f"s3://{trainable.bucket}/model/"}})
+
+        ended = trainable.complete("mended")
+        assert condition(ended, "Validated")["status"] == "True"
+        assert condition(ended, "Stalled") == {}
+
+    def test_a_mended_secret_is_tried_again_by_an_annotation(self, arena: Arena) -> None:
+        with_secret(arena, "mended", AWS_ACCESS_KEY_ID="ground", AWS_SECRET_ACCESS_KEY="wrong")
+        arena.start("requested", probe(), credentials=[{"secretName": "mended"}])
+        arena.stalled("requested")
+        good = arena.get("secret", SECRET)
+        assert good is not None
+        arena.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "mended", "namespace": arena.namespace},
+                "data": good["data"],
+            }
+        )
+
+        arena.kubectl("annotate", "optjob", "requested", "-n", arena.namespace, "millwright.dev/requested-at=once-more")
+
+        arena.complete("requested")
+
+
+class TestWaiting:
+    """What keeps a pod from starting is said while it waits."""
+
+    def test_a_secret_that_is_missing_is_named_and_making_it_goes_on(self, arena: Arena) -> None:
+        arena.start("no-secret", probe(), credentials=[{"secretName": SECRET}, {"secretName": "later"}])
+
+        said = condition(arena.stalled("no-secret"), "Stalled")
+        with_secret(arena, "later", ANYTHING="1")
+
+        assert said["reason"] == "SecretNotFound"
+        assert "later" in said["message"]
+        assert "spec.credentials[1].secretName" in said["message"]
+        arena.complete("no-secret")
+
+    def test_an_image_that_cannot_be_pulled(self, arena: Arena) -> None:
+        registry = arena.plugin_image.split("/", 1)[0]
+        image = f"{registry}/millwright/there-is-no-such-image:1"
+        arena.start("no-image", probe(), execution={"kubernetes": {"image": image}})
+
+        said = condition(arena.stalled("no-image"), "Stalled")
+
+        assert said["reason"] == "ImagePullFailed"
+        assert image in said["message"]
+
+    def test_resources_that_no_node_has(self, arena: Arena) -> None:
+        asked = {"limits": {"example.com/unobtainium": "3"}}
+        arena.start("no-node", probe(), execution={"kubernetes": {"resources": asked}})
+
+        job = arena.wait("no-node", lambda j: condition(j, "Ready").get("reason") == "Unschedulable")
+
+        assert "example.com/unobtainium" in condition(job, "Ready")["message"]
+        assert condition(job, "Reconciling")["status"] == "True"
+
+
+class TestAQuota:
+    def test_that_refuses_its_jobs_is_said_and_when_it_goes_the_job_goes_on(self, arena: Arena) -> None:
+        quota = {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "no-jobs", "namespace": arena.namespace},
+            "spec": {"hard": {"count/jobs.batch": "0"}},
+        }
+        arena.apply(quota)
+        try:
+            arena.start("over-quota", probe())
+            job = arena.wait("over-quota", lambda j: condition(j, "Ready").get("reason") == "JobNotCreated")
+        finally:
+            arena.kubectl("delete", "resourcequota", "no-jobs", "--namespace", arena.namespace)
+
+        assert "quota" in condition(job, "Ready")["message"]
+        assert condition(job, "Reconciling")["status"] == "True"
+        arena.complete("over-quota")
+
+
+class TestFailing:
+    def test_the_users_error_is_not_tried_again(self, arena: Arena) -> None:
+        arena.start("user-error", probe(fails="user"))
+
+        failed = condition(arena.finish("user-error"), "Failed")
+
+        assert failed["reason"] == "InvalidData"
+        assert "spec.passes[0].custom.options.units" in failed["message"]
+        assert len(arena.children("pods", "user-error", "stage")) == 1
+
+    def test_a_bug_in_a_pass_shows_its_last_lines(self, arena: Arena) -> None:
+        arena.start("bug", probe(fails="bug"), retry={"maxAttempts": 1})
+
+        failed = condition(arena.finish("bug"), "Failed")
+
+        assert failed["reason"] == "PassFailed"
+        assert "line of user code 4711" in failed["message"]
+
+    def test_a_failure_that_may_heal_is_tried_as_often_as_said(self, arena: Arena) -> None:
+        arena.start("again", probe(fails="again"), retry={"maxAttempts": 2})
+
+        ended = arena.finish("again")
+
+        assert condition(ended, "Failed")["reason"] == "TryAgain"
+        assert "attempt 2 of 2" in condition(ended, "Failed")["message"]
+        assert ended["status"]["attempts"] == 2
+
+    @pytest.mark.parametrize("how", ["memory", "child-memory"])
+    def test_memory_that_runs_out_is_called_by_its_name(self, arena: Arena, how: str) -> None:
+        limit = {"execution": {"kubernetes": {"resources": {"limits": {"memory": "300Mi"}}}}}
+        arena.start(how, probe(fails=how), retry={"maxAttempts": 1}, **limit)
+
+        failed = condition(arena.finish(how), "Failed")
+
+        assert failed["reason"] == "OOMKilled"
+        assert "300Mi" in failed["message"] or "300 MiB" in failed["message"]
+
+    def test_a_process_that_dies_without_a_word(self, arena: Arena) -> None:
+        arena.start("silent", probe(fails="exit"), retry={"maxAttempts": 1})
+
+        failed = condition(arena.finish("silent"), "Failed")
+
+        assert "9" in failed["message"]
+
+    def test_too_slow_for_its_deadline(self, arena: Arena) -> None:
+        arena.start("slow", probe(units=400), activeDeadlineSeconds=4)
+
+        failed = condition(arena.finish("slow"), "Failed")
+
+        assert failed["reason"] == "DeadlineExceeded"
+        assert arena.live_pods("slow") == []
+
+    def test_a_failed_job_is_not_run_again_whatever_is_deleted(self, arena: Arena) -> None:
+        arena.start("done-for", probe(fails="user"))
+        before = arena.finish("done-for")["status"]
+
+        arena.kubectl("delete", "jobs,pods,configmaps", "-n", arena.namespace, "-l", "millwright.dev/job=done-for")
+        arena.patch("done-for", ttlSecondsAfterFinished=1000)  # an event of its own
+        arena.start("next", probe())
+        arena.complete("next")
+
+        assert arena.children("jobs", "done-for") == []
+        assert holds("Failed")(arena.job("done-for"))
+        assert arena.status("done-for")["completionTime"] == before["completionTime"]

@@ -1,0 +1,128 @@
+"""Parts of the cluster die and come back: jobs wait and go on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from tests.cluster.arena import Arena
+from tests.cluster.jobs import condition, holds, lora, probe, until
+
+OUTAGE = 60
+
+
+@pytest.mark.alone
+class TestTheObjectStore:
+    def test_dies_for_a_minute_during_an_upload_and_a_checkpoint(self, arena: Arena, cluster: Any) -> None:
+        arena.start("upload", probe(units=4, blob=600))
+        arena.start("checkpointed", probe(units=60), checkpoint={"everySteps": 4})
+        for name in ("upload", "checkpointed"):
+            arena.wait(name, holds("Running"), f"{name} to run")
+        until("the upload to begin", lambda: arena.keys("out/upload/.millwright/cache/") or uploads(arena))
+
+        cluster.stop("s3")
+        time.sleep(OUTAGE)
+        cluster.start("s3")
+
+        for name in ("upload", "checkpointed"):
+            ended = arena.complete(name, seconds=400)
+            assert ended["status"]["attempts"] == 1
+            assert arena.published(name) is not None
+
+
+def uploads(arena: Arena) -> list[dict[str, Any]]:
+    return list(arena.s3.list_multipart_uploads(Bucket=arena.bucket).get("Uploads", []))
+
+
+@pytest.mark.alone
+class TestTheApiServer:
+    def test_is_killed_and_back_and_all_goes_on(self, arena: Arena, cluster: Any) -> None:
+        arena.start("before", probe(units=40))
+        arena.wait("before", holds("Running"), "the job to run")
+
+        cluster.stop("kube-apiserver")
+        time.sleep(5)
+        cluster.start("kube-apiserver")
+        until("the API server", lambda: reachable(arena))
+        arena.start("after", probe())
+
+        arena.complete("after")
+        assert arena.complete("before")["status"]["attempts"] == 1
+
+
+def reachable(arena: Arena) -> bool:
+    try:
+        return arena.kubectl("get", "--raw", "/readyz") == "ok"
+    except AssertionError:
+        return False
+
+
+@pytest.mark.alone
+class TestTheNode:
+    def test_the_kubelet_and_the_container_runtime_restart_under_a_running_job(
+        self, arena: Arena, cluster: Any
+    ) -> None:
+        arena.start("restarted", probe(units=40), checkpoint={"everySteps": 4})
+        arena.wait("restarted", holds("Running"), "the job to run")
+
+        for program in ("kubelet", "containerd"):
+            cluster.stop(program)
+        for program in ("containerd", "kubelet"):  # a kubelet that finds no runtime ends
+            cluster.start(program)
+
+        arena.complete("restarted")
+
+
+class TestTheOperator:
+    @pytest.mark.alone
+    def test_is_killed_twenty_times_during_five_jobs(self, arena: Arena, operator_pods: Any) -> None:
+        names = [f"survivor-{i}" for i in range(5)]
+        most: dict[str, int] = {}
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.is_set():
+                for name in names:
+                    by_stage: dict[str, int] = {}
+                    for pod in arena.live_pods(name, "stage"):
+                        stage = pod["metadata"]["labels"]["millwright.dev/stage"]
+                        by_stage[stage] = by_stage.get(stage, 0) + 1
+                    most[name] = max(most.get(name, 0), *by_stage.values(), 0)
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            for name in names:
+                light = {"resources": {"requests": {"cpu": "10m"}}}
+                arena.start(name, probe("one", units=80), {**probe("two", units=80), **light})
+            for _ in range(20):
+                operator_pods.kill()
+            for name in names:
+                arena.complete(name, seconds=400)
+        finally:
+            stop.set()
+            thread.join()
+
+        for name in names:
+            stages = arena.children("jobs", name, "stage")
+            assert sorted(j["metadata"]["labels"]["millwright.dev/stage"] for j in stages) == ["0", "1"]
+            assert most[name] <= 1
+            assert arena.status(name)["attempts"] == 2
+            assert condition(arena.job(name), "ArtifactsPublished")["status"] == "True"
+
+    def test_a_real_training_goes_on_from_its_checkpoint_when_its_pod_is_killed(self, trainable: Arena) -> None:
+        trainable.start("trained", lora(maxSteps=40), checkpoint={"everySteps": 5})
+        until(
+            "a checkpoint",
+            lambda: [k for k in trainable.keys("out/trained/.millwright/checkpoints/") if k.endswith("manifest.json")],
+        )
+        (pod,) = trainable.live_pods("trained", "stage")
+
+        trainable.kubectl(
+            "delete", "pod", pod["metadata"]["name"], "-n", trainable.namespace, "--force", "--grace-period=0"
+        )
+
+        ended = trainable.complete("trained")
+        assert ended["status"]["passes"][0]["resumedFrom"] >= 5
