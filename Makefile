@@ -2,35 +2,68 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON_HERE := .venv/bin/python
-WORKERS ?= 2
+WORKERS ?= 4
+GROUND := $(PYTHON_HERE) -m tests.cluster.ground
 
 help: ## lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## makes .venv with everything in it
 	@tools/setup.sh
-	@$(PYTHON_HERE) -m compileall -q api runner
+	@$(PYTHON_HERE) -m compileall -q api operator runner
 
 demo: setup ## makes a small Phi-3, tunes it, compresses it to int4 and classifies with it: about two minutes
 	@examples/emotion/demo.sh
 
-test: check testtools ## everything that CI runs: check, then all tests
-	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile
+demo-cluster: setup ## the same on a real Kubernetes of its own, by kubectl apply; the first time builds that, half an hour
+	@examples/emotion/demo-cluster.sh
 
-test-fast: testtools ## the tests that need no torch
-	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile tests/unit
+# Several processes train at once on few cores: a thread that waits for others by spinning takes a core from them.
+test test-fast: export OMP_WAIT_POLICY ?= PASSIVE
+
+test: check testtools cluster-tools ## everything that CI runs: check, then all tests; those on a cluster need root
+	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-fast: testtools ## the tests that need neither root nor a cluster
+	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile tests/unit tests/pipeline
 
 check: setup ## ruff, mypy, import contracts; generated files are up to date
-	@$(PYTHON_HERE) -m ruff check api runner tests bench examples
-	@$(PYTHON_HERE) -m ruff format --check -q api runner tests bench examples
+	@$(PYTHON_HERE) -m ruff check api operator runner tests bench examples
+	@$(PYTHON_HERE) -m ruff format --check -q api operator runner tests bench examples
 	@$(PYTHON_HERE) -m mypy
 	@.venv/bin/lint-imports --no-logo
 	@.venv/bin/millwright passes --markdown | diff docs/passes.md - || { echo 'docs/passes.md is not what the passes say: make docs'; exit 1; }
+	@.venv/bin/millwright metrics --markdown | diff docs/metrics.md - || { echo 'docs/metrics.md is not what the metrics say: make docs'; exit 1; }
 	@$(PYTHON_HERE) -m millwright_runner.olive docs/olive.md --check || { echo 'docs/olive.md is not what the table says: make docs'; exit 1; }
+	@$(PYTHON_HERE) -m millwright_runner.crd --check
 
-docs: setup ## writes what is generated: docs/passes.md, the table in docs/olive.md
-	@.venv/bin/millwright passes --markdown >docs/passes.md.new && mv docs/passes.md.new docs/passes.md
+crds: setup ## writes the CustomResourceDefinition: crds/, and the chart's copy
+	@$(PYTHON_HERE) -m millwright_runner.crd
+
+docs: setup ## writes what is generated: docs/passes.md, docs/metrics.md, the table in docs/olive.md
+	@for page in passes metrics; do .venv/bin/millwright $$page --markdown >docs/$$page.md.new && mv docs/$$page.md.new docs/$$page.md || exit 1; done
 	@$(PYTHON_HERE) -m millwright_runner.olive docs/olive.md
+
+lock: setup ## resolves all requirements anew, within what pyproject.toml allows
+	@tools/lock.sh
+
+cluster-up: setup ## starts the test cluster and leaves it up: tests then use it as it is
+	@$(GROUND) up --keep
+	@echo 'for a shell: eval "$$($(GROUND) env)"'
+
+cluster-down: ## takes the test cluster down; programs and images stay for the next time
+	@$(GROUND) down
+
+cluster-images: setup ## builds the images from today's code, for the cluster that is up; prints their references
+	@$(GROUND) images
+
+# Before the tests, which would do it in silence. Another cluster needs nothing of it.
+cluster-tools: setup
+	@[[ -n $$MILLWRIGHT_TEST_KUBECONFIG ]] || { $(GROUND) install && $(GROUND) images --build-only; }
+
+bench-operator: setup ## what the operator costs, on the test cluster with simulated pods
+	@$(GROUND) install --with kwok
+	@PYTHONPATH=$(CURDIR) $(PYTHON_HERE) bench/operator/bench.py
 
 bench-olive: setup ## the same jobs through Microsoft Olive and through Millwright: ratios
 	@$(PYTHON_HERE) bench/olive/bench.py
@@ -40,6 +73,6 @@ testtools: setup
 
 clean: ## removes what was made, but not .venv and .tools
 	@rm -rf build dist examples/emotion/build examples/emotion/out bench/build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	@find api runner tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find api operator runner tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-fast check docs bench-olive testtools clean
+.PHONY: help setup demo test test-fast check crds docs bench-olive testtools clean
