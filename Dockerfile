@@ -52,10 +52,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY api api
 COPY operator operator
 COPY runner runner
+COPY search search
 RUN pip install --no-index --no-deps --no-build-isolation --prefix /code . \
  && mkdir /operator \
  && cd /code/lib/python3.11/site-packages \
- && cp -a millwright_api millwright_operator millwright-*.dist-info /operator
+ && cp -a millwright_api millwright_operator millwright_search millwright-*.dist-info /operator
 
 FROM operator-dependencies AS operator
 WORKDIR /home/millwright

@@ -10,7 +10,7 @@ help: ## lists the targets
 
 setup: ## makes .venv with everything in it
 	@tools/setup.sh
-	@$(PYTHON_HERE) -m compileall -q api operator runner
+	@$(PYTHON_HERE) -m compileall -q api operator runner search
 
 demo: setup ## makes a small Phi-3, tunes it, compresses it to int4 and classifies with it: about two minutes
 	@examples/emotion/demo.sh
@@ -28,8 +28,8 @@ test-fast: testtools ## the tests that need neither root nor a cluster
 	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile tests/unit tests/pipeline
 
 check: setup ## ruff, mypy, import contracts; generated files are up to date
-	@$(PYTHON_HERE) -m ruff check api operator runner tests bench examples
-	@$(PYTHON_HERE) -m ruff format --check -q api operator runner tests bench examples
+	@$(PYTHON_HERE) -m ruff check api operator runner search tests bench examples
+	@$(PYTHON_HERE) -m ruff format --check -q api operator runner search tests bench examples
 	@$(PYTHON_HERE) -m mypy
 	@.venv/bin/lint-imports --no-logo
 	@.venv/bin/millwright passes --markdown | diff docs/passes.md - || { echo 'docs/passes.md is not what the passes say: make docs'; exit 1; }
@@ -73,6 +73,6 @@ testtools: setup
 
 clean: ## removes what was made, but not .venv and .tools
 	@rm -rf build dist examples/emotion/build examples/emotion/out bench/build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	@find api operator runner tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find api operator runner search tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help setup demo test test-fast check crds docs bench-olive testtools clean

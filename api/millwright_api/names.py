@@ -12,8 +12,9 @@ API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "OptimizationJob"
 PLURAL = "optimizationjobs"
 
-Role = Literal["preflight", "stage", "report"]
-"""What a child Job is for: look before anything costs; do passes; say again what a lost pod had said."""
+Role = Literal["preflight", "stage", "trial", "report"]
+"""What a child Job is for: look before anything costs; do passes, of the job or of a search's trials; say again what a lost
+pod had said."""
 
 LABEL_JOB = f"{GROUP}/job"
 """On every child: the OptimizationJob's name."""
@@ -43,6 +44,12 @@ ENV_PROGRESS_URL = "MILLWRIGHT_PROGRESS_URL"
 """Where to report to; unset: nowhere."""
 ENV_STEPS = "MILLWRIGHT_STEPS"
 """The steps of a stage, as `first:end` (end not included)."""
+ENV_TRIAL = "MILLWRIGHT_TRIAL"
+"""The values of a search's trial, as a JSON list in the order of `search.parameters`; null: as the manifest has it. The steps
+are then counted in the trial's own recipe. Nothing is published."""
+ENV_TRIALS = "MILLWRIGHT_TRIALS"
+"""For the stage that ends a search, as JSON: `best` (its number), `publish` (numbers, the best included), `reason` (why the
+search ended) and `trials`, a list of {number, at, phase, values, reason, message}."""
 ENV_WRITER = "MILLWRIGHT_WRITER"
 """The pod's uid."""
 ENV_LIMITS = "MILLWRIGHT_LIMITS"

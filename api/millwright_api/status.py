@@ -144,6 +144,44 @@ class EvaluationStatus(_Said):
     constraints: list[ConstraintStatus] = Field(default=[], description="In the manifest's order.")
 
 
+class TrialStatus(_Said):
+    """One trial of a search."""
+
+    number: int = Field(description="From 0, in the order that trials were asked for.")
+    phase: Literal["Pending", "Running", "Succeeded", "ConstraintsNotMet", "Pruned", "Failed"] = Field(
+        description="ConstraintsNotMet: measured, and not to be published. Pruned: not carried through."
+    )
+    at: str = Field(default="", max_length=1024, description="Its values in the order of search.parameters, as JSON.")
+    values: list[float] = Field(default=[], description="Of the objectives, in the manifest's order.")
+    figures: dict[str, float] = Field(
+        default={}, description="With earlyStopping: the first objective after each step."
+    )
+    reason: str = Field(default="", max_length=64, description="Of a failure.")
+
+
+class BestTrial(_Said):
+    """The best trial so far; at the end, the one that is published."""
+
+    number: int = Field(description="Its number.")
+    parameters: dict[str, str] = Field(description="What it was made with: finetune.learningRate: 0.0001.")
+    values: dict[str, float] = Field(description="Objectives, by the metric's name.")
+
+
+class SearchStatus(_Said):
+    """Where a search stands. All there is about its trials lies in trials.jsonl beside the model."""
+
+    summary: str = Field(default="", max_length=32, description="For the column: trials that ended, of how many: 5/12.")
+    space: int | None = Field(default=None, description="Different points there are; unset: a continuous range.")
+    running: int = Field(default=0, description="Jobs that run for trials.")
+    succeeded: int = Field(default=0, description="Trials that met the constraints.")
+    constraints_not_met: int = Field(default=0, description="Trials that did not.")
+    pruned: int = Field(default=0, description="Trials that were not carried through.")
+    failed: int = Field(default=0, description="Trials that failed.")
+    best: BestTrial | None = Field(default=None, description="The best so far.")
+    front: list[int] = Field(default=[], description="The Pareto front, by number.")
+    trials: list[TrialStatus] = Field(default=[], description="By number.")
+
+
 class Status(_Said):
     """Truth about a job, as last observed."""
 
@@ -163,4 +201,5 @@ class Status(_Said):
     passes: list[PassStatus] = Field(default=[], description="In the recipe's order.")
     stages: list[StageStatus] = Field(default=[], description="In order.")
     evaluation: EvaluationStatus | None = Field(default=None, description="What was measured of the model.")
+    search: SearchStatus | None = Field(default=None, description="Where the search stands.")
     artifacts: list[ArtifactStatus] = Field(default=[], description="What was published.")

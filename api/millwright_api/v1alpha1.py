@@ -16,6 +16,7 @@ from millwright_api.data import ChatFormat, Data, TextFormat
 from millwright_api.errors import suggest
 from millwright_api.evaluation import INPUT, Evaluation
 from millwright_api.execution import MAX_CREDENTIALS, Credential, Execution, Resources, Retry
+from millwright_api.search import Search
 from millwright_api.sources import (
     DataSource,
     HuggingFaceData,
@@ -98,6 +99,9 @@ class Spec(Strict):
     evaluation: Evaluation | None = Field(
         default=None, description="What is measured of the model, and what it has to reach. Default: nothing."
     )
+    search: Search | None = Field(
+        default=None, description="Trials with other options or passes, of which the best is published. Default: none."
+    )
     target: Target = Target()
     output: Output
     cache: Cache = Cache()
@@ -145,6 +149,24 @@ class Spec(Strict):
             raise ValueError(
                 f"cache.mode {self.cache.mode} goes with one stage, and a pass has resources of its own: stages hand over "
                 "through the cache (take ReadWrite, or give all passes what execution.kubernetes.resources says)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _search_names_what_is_there(self) -> Self:
+        if self.search is None:
+            return self
+        if self.evaluation is None:
+            raise ValueError("search compares trials by metrics: evaluation is needed")
+        steps, metrics = [step.name for step in self.passes], [metric.name for metric in self.evaluation.metrics]
+        if problem := self.search.problem(steps, metrics):
+            raise ValueError(problem)
+        if self.search.early_stopping is not None and "each" not in self.evaluation.after:
+            raise ValueError("search.earlyStopping looks at figures after each pass: evaluation.after: [each] is needed")
+        if self.cache.mode != "ReadWrite":
+            raise ValueError(
+                f"cache.mode {self.cache.mode} does not go with search: trials share passes, and the best is published, "
+                "through the cache (take ReadWrite)"
             )
         return self
 

@@ -8,7 +8,9 @@ import sys
 import warnings
 from typing import NoReturn
 
-HEAVY = ("torch", "onnxruntime", "onnxruntime_genai")
+LEFT_BEHIND = ("torch", "onnxruntime", "onnxruntime_genai", "pyarrow")
+"""Libraries whose own end is slow, or now and then an abort: Arrow's threads may outlive what they use
+(apache/arrow#34314), which turned a preflight that had found all well into a pod that failed."""
 
 
 def open_streams() -> None:
@@ -45,7 +47,7 @@ def leave(code: int) -> NoReturn:
     """Ends the process.
 
     With torch loaded a normal exit takes 1.3 to 1.7 s, most of it CUDA's and the collector's tidying of memory that
-    the system takes back anyway. Everything is on disk by now, so after a flush the process just goes.
+    the system takes back anyway. Everything is on disk by now, so after a flush the process just goes: see LEFT_BEHIND.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -56,6 +58,6 @@ def leave(code: int) -> NoReturn:
                 code = 141 if isinstance(error, BrokenPipeError) else 1
                 print(f"the result could not be written: {error.strerror}", file=sys.stderr)
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # nothing more to say there
-    if any(sys.modules.get(name) is not None for name in HEAVY):
+    if any(sys.modules.get(name) is not None for name in LEFT_BEHIND):
         os._exit(code)
     sys.exit(code)

@@ -117,7 +117,8 @@ class TestEntryPoints:
         code = (
             "import io, json, pyarrow, pyarrow.parquet as parquet; f = io.BytesIO();"
             "parquet.write_table(pyarrow.table({'a': [1, 2]}), f); f.seek(0);"
-            "print(json.dumps(parquet.read_table(f).to_pylist()))"
+            "print(json.dumps(parquet.read_table(f).to_pylist()));"
+            "from millwright_runner.process import leave; leave(0)"
         )
         for target in ("preflight", "runner"):
             assert ask_python(cluster, shared_namespace, cluster.images[target], code) == [{"a": 1}, {"a": 2}]
@@ -143,7 +144,7 @@ class TestLayers:
         cluster.demand_ground("builds an image")
         for name in ("Dockerfile", ".dockerignore", "LICENSE", "README.md", "pyproject.toml"):
             shutil.copy2(PROJECT / name, tmp_path / name)
-        for name in ("api", "operator", "runner", "requirements"):
+        for name in ("api", "operator", "runner", "search", "requirements"):
             shutil.copytree(PROJECT / name, tmp_path / name)
         with (tmp_path / "runner" / "millwright_runner" / "__init__.py").open("a") as module:
             module.write(f"\n# {uuid.uuid4()}\n")

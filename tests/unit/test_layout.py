@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(path for side in ("api", "operator", "runner") for path in (ROOT / side).rglob("*.py"))
+SOURCES = sorted(path for side in ("api", "operator", "runner", "search") for path in (ROOT / side).rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKED = {
     canonicalize_name(name): Version(version)
