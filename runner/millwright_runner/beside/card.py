@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +15,23 @@ from millwright_api.evaluation import INPUT
 from millwright_api.report import ConstraintReport, EvaluationReport, MetricReport
 from millwright_api.v1alpha1 import Data
 from millwright_runner.artifact import HF, HF_ADAPTER, ONNX_GENAI
+from millwright_runner.beside.chosen import Chosen
 from millwright_runner.beside.snippets import snippet
+from millwright_runner.words import plural
 
 LIBRARIES = {ONNX_GENAI: "onnxruntime-genai", HF: "transformers", HF_ADAPTER: "peft"}
 TASK = "text-generation"
 FOLDER = "model"
 """What the card calls the folder that its reader has the model in."""
+
+AIMS = {"Maximize": "the most", "Minimize": "the least"}
+ENDS = {
+    "Succeeded": "succeeded",
+    "ConstraintsNotMet": "missed a constraint",
+    "Pruned": "were ended early",
+    "Failed": "failed",
+}
+"""How trials end, as part of a sentence that counts them."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,7 @@ class Facts:
         evaluation: what was measured of which model, in the recipe's order.
         constraints: what became of them.
         bytes: size of the model's files.
+        chosen: the trial of a search that the model is of; None without a search.
     """
 
     name: str
@@ -66,6 +79,7 @@ class Facts:
     evaluation: Sequence[EvaluationReport]
     constraints: Sequence[ConstraintReport]
     bytes: int
+    chosen: Chosen | None = None
 
     @property
     def final(self) -> EvaluationReport | None:
@@ -76,7 +90,7 @@ class Facts:
 
 def card(facts: Facts) -> str:
     """Returns a model card: metadata, what was done, figures, how to try it, limits."""
-    parts = [_head(facts), _how(facts), _figures(facts), _try(facts), _limits(facts)]
+    parts = [_head(facts), _search(facts), _how(facts), _figures(facts), _try(facts), _limits(facts)]
     return f"---\n{_yaml(metadata(facts))}---\n\n" + "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -125,6 +139,31 @@ def _head(facts: Facts) -> str:
         f"# {facts.name}\n\nMade by Millwright from {start}: {chain}. "
         f"Format {facts.format}, {facts.bytes:,} bytes. `provenance.json` names every input by its digest."
     )
+
+
+def _search(facts: Facts) -> str:
+    """Of how many trials it is the best, and what it was made with."""
+    chosen = facts.chosen
+    search = chosen.job.spec.search if chosen else None
+    if chosen is None or search is None:
+        return ""
+    aims = ", then ".join(f"{AIMS[one.direction]} {one.metric}" for one in search.objectives)
+    ended = ", ".join(f"{count} {ENDS.get(phase, phase)}" for phase, count in chosen.phases.items() if count)
+    what = "the best" if chosen.best else "one"
+    rows = [("parameter", "value"), ("---", "---"), *((_code(name), _code(value)) for name, value in chosen.at.items())]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return (
+        f"## Search\n\nThe model is {what} of {plural(chosen.trials, 'trial')} ({ended}), number {chosen.number}; sought was {aims}. "
+        f"`trials.jsonl` in the output has them all.\n\n{table}"
+    )
+
+
+def _code(value: Any) -> str:
+    """A value as it stands in a table's cell, whatever is in it."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    fence = "`" * (max(map(len, re.findall(r"`+", text)), default=0) + 1)
+    room = " " if len(fence) > 1 else ""
+    return f"{fence}{room}{text}{room}{fence}".replace("|", r"\|").replace("\n", " ")
 
 
 def _how(facts: Facts) -> str:

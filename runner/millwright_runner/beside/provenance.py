@@ -15,6 +15,7 @@ from typing import Any
 from millwright_api.names import ENV_IMAGE
 from millwright_api.v1alpha1 import Data, DataSource, Model
 from millwright_runner.artifact import FileDigest
+from millwright_runner.beside.chosen import Chosen
 from millwright_runner.beside.public import public_path, public_spec, volume_uri
 from millwright_runner.cache import library_versions
 from millwright_runner.plan import Plan
@@ -30,7 +31,9 @@ DIGEST = "millwrightTree"
 _PINNED = re.compile(r"(?:.*/)?([^/@:]+)(?::[^/@]*)?@sha256:([0-9a-f]{64})")
 
 
-def provenance(plan: Plan, files: Sequence[FileDigest], before: bytes | None = None) -> bytes:
+def provenance(
+    plan: Plan, files: Sequence[FileDigest], before: bytes | None = None, *, chosen: Chosen | None = None
+) -> bytes:
     """Returns the statement as JSON.
 
     Args:
@@ -38,7 +41,10 @@ def provenance(plan: Plan, files: Sequence[FileDigest], before: bytes | None = N
         files: the published model's.
         before: the statement that lies beside this very model already. Who made the model is taken over from it: a run
             that finds everything in its place made nothing.
+        chosen: the trial of a search that the model is of. What was asked for is the search then, and the trial is an internal
+            parameter: nobody asked for it.
     """
+    trial = {"trial": {"number": chosen.number, "parameters": dict(chosen.at)}} if chosen else {}
     statement = {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": file.path, "digest": {"sha256": file.sha256}} for file in files],
@@ -46,9 +52,10 @@ def provenance(plan: Plan, files: Sequence[FileDigest], before: bytes | None = N
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": public_spec(plan.job),
+                "externalParameters": public_spec(chosen.job if chosen else plan.job),
                 "internalParameters": {
                     "fingerprint": plan.fingerprint,
+                    **trial,
                     "steps": [{"name": s.step.name, "pass": s.step.pass_.name, "key": s.key} for s in plan.steps],
                 },
                 "resolvedDependencies": [_model(plan), *_data(plan)],

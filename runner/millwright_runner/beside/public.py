@@ -7,7 +7,7 @@ from typing import Any
 
 from millwright_api.v1alpha1 import OptimizationJob, VolumeLocation
 
-KEPT = ("model", "data", "passes", "evaluation", "target")
+KEPT = ("model", "data", "passes", "evaluation", "search", "target")
 """Where it runs, by which credentials and where the result goes is nobody's business who uses the model."""
 
 
