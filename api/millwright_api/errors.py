@@ -22,6 +22,7 @@
     │   ├── HandoverMissing                   the stage before this one left no result in the cache
     │   └── Damaged                           bytes that arrived are not the bytes that were sent
     ├── Stopped                      exit 143 SIGTERM, checkpoint saved (130 for Ctrl-C)
+    ├── TrialsFailed                 exit 1   of a search's trials too many failed, or all
     └── PassFailed                   exit 1   a pass broke in a way nobody foresaw
 
 Each class knows its `reason` (CamelCase, for conditions), its `exit_code` and whether it is `retryable`.
@@ -140,7 +141,7 @@ class ResultMissing(UserError):
 
 
 class ConstraintsNotMet(MillwrightError):
-    """The model was made and failed a gate; nothing was published."""
+    """The model was made and failed a gate, or of a search every model did; nothing was published."""
 
     exit_code = 3
 
@@ -177,6 +178,10 @@ class Stopped(MillwrightError):
     def __init__(self, message: str, *, signal: int = 15) -> None:
         super().__init__(message)
         self.signal = signal
+
+
+class TrialsFailed(MillwrightError):
+    """Of a search's trials more failed than the manifest tolerates, or all did; the commonest reason is told."""
 
 
 class PassFailed(MillwrightError):
