@@ -60,6 +60,14 @@ class Resources(Strict):
                 raise ValueError(f"{name} is counted in whole pieces; found {limit}")
         return self
 
+    def by_value(self) -> tuple[tuple[tuple[str, object], ...], ...]:
+        """Returns what two pods that ask for the same have in common: 1Gi is 1024Mi, and a request that is not given is the
+        limit."""
+        asked = {**self.limits, **self.requests}
+        return tuple(
+            tuple(sorted((name, amount(value)) for name, value in group.items())) for group in (self.limits, asked)
+        )
+
 
 class LocalReference(Strict):
     """Names an object of the job's own namespace."""

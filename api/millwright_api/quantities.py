@@ -1,7 +1,8 @@
-"""Amounts as Kubernetes writes them."""
+"""Amounts as Kubernetes writes them, and figures as pods tell them."""
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 
@@ -21,6 +22,14 @@ def in_bytes(text: str | int | None) -> int | None:
     """Returns a quantity in whole bytes; None where there is none."""
     number = None if text is None else amount(text)
     return None if number is None else int(number)
+
+
+def figure(number: float | None) -> float | None:
+    """Returns what a pod tells of a number that was measured: six significant digits, whole numbers whole (bytes are counted);
+    None where there is none, or it is not finite. The same again of what it returned."""
+    if number is None or not math.isfinite(number):
+        return None
+    return number if float(number).is_integer() else float(f"{number:.6g}")
 
 
 def spoken(number: int) -> str:

@@ -11,6 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from millwright_api.quantities import figure
+
 TERMINATION_MESSAGE_BYTES = 4096
 """What the kubelet keeps of a termination message: its tail, counted in UTF-8 bytes."""
 
@@ -151,15 +153,9 @@ def _rounded(evaluation: list[EvaluationReport]) -> list[EvaluationReport]:
     def short(metric: MetricReport) -> MetricReport:
         """The same with four digits."""
         ends = {name: getattr(metric, name) for name in ("value", "low", "high")}
-        return metric.model_copy(update={name: _short(number) for name, number in ends.items()})
+        return metric.model_copy(update={name: figure(number) for name, number in ends.items()})
 
     return [one.model_copy(update={"metrics": list(map(short, one.metrics))}) for one in evaluation]
-
-
-def _short(number: float | None) -> float | None:
-    if number is None or not math.isfinite(number):
-        return None
-    return number if number.is_integer() else float(f"{number:.6g}")  # bytes are counted
 
 
 def _ends(evaluation: list[EvaluationReport]) -> list[EvaluationReport]:

@@ -31,17 +31,23 @@ class Outcome:
 
     Attributes:
         phase: how it ended.
-        values: of the objectives, in the manifest's order; None where no number came out. Empty when it has none.
-        figures: step's name → the first objective's value after it, as far as that was measured.
-        violated: how many constraints are not met.
+        values: of the objectives, in the manifest's order; None where no number came out. Empty when it has none. Of a pruned
+            trial what it had when it was given up.
+        figures: with earlyStopping: step's name → the first objective's value after it, as far as that was measured.
+        violated: how many constraints are not met. More than 0 also of a trial that succeeded, where `onViolation: Warn`.
+        failed_segment: of a failure: the index of the segment that failed.
         reason: CamelCase, of a failure.
         message: for people.
+
+    Who keeps outcomes has to keep phase, values, figures, violated and failed_segment, to the last digit: later trials
+    depend on them.
     """
 
     phase: TrialPhase
     values: tuple[float | None, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
     violated: int = 0
+    failed_segment: int | None = None
     reason: str = ""
     message: str = ""
 
