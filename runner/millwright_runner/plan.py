@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from millwright_api.errors import InvalidKey, RemoteCodeNotAllowed, UserError
@@ -13,7 +15,7 @@ from millwright_runner.artifact import HF, HF_ADAPTER
 from millwright_runner.cache import Cache, step_key
 from millwright_runner.data import FoundData, check_format, find_data
 from millwright_runner.digests import DigestMemo
-from millwright_runner.evaluation import EvaluationPlan, memory_to_measure, plan_evaluation
+from millwright_runner.evaluation import EvaluationPlan, FindMeasured, find_measured, memory_to_measure, plan_evaluation
 from millwright_runner.models import FoundModel, find_model
 from millwright_runner.passes import Estimate
 from millwright_runner.published import Published, Signer, damaged_files, read_published, refuse_other
@@ -103,44 +105,140 @@ class Plan:
         return sum(s.estimate.disk for s in self.steps if not s.hit)
 
 
-def make_plan(job: OptimizationJob, settings: Settings) -> Plan:
-    """Looks at everything a job names, and writes nothing to the output.
+@dataclass(frozen=True)
+class Found:
+    """What a job names, found: the same for all trials of a search.
+
+    Attributes:
+        model: where it starts.
+        data: the data sets, by name.
+        output: the store that the model goes to.
+        cache: the results of steps that are kept; None when the cache is off.
+        memo: remembered digests.
+    """
+
+    model: FoundModel
+    data: dict[str, FoundData]
+    output: Store
+    cache: Cache | None
+    memo: DigestMemo
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digests of the data sets, by name."""
+        return {name: found.digest for name, found in self.data.items()}
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a job's passes are called in the cache, and what is known of its models; no store was asked for their results.
+
+    Attributes:
+        steps: the passes.
+        keys: their cache keys.
+        evaluation: what is measured.
+    """
+
+    steps: list[BoundStep]
+    keys: list[str]
+    evaluation: EvaluationPlan
+
+
+def look_up(job: OptimizationJob, settings: Settings, fits: Callable[[FoundModel], None] = lambda model: None) -> Found:
+    """Looks at model, data and output, and writes nothing there.
+
+    Args:
+        job: the manifest.
+        settings: where.
+        fits: told the model before the data are read; raises where the passes do not fit it.
 
     Raises:
-        UserError: anything that would make the run fail and can be known now.
+        UserError: one of them cannot be used.
     """
     spec = job.spec
-    bound = registry.bind(job)
-    registry.check_chain(bound)
     for index, entry in enumerate(spec.data):
         check_format(entry, f"spec.data[{index}]")
     check_remote_code(spec.model, settings)
     model = find_model(spec.model, settings.base, settings.home, volumes=settings.volumes)
-    for step in bound:
-        check_step(step, model, spec.target)
+    fits(model)
     data = {entry.name: find_data(entry, settings.base, settings.home, volumes=settings.volumes) for entry in spec.data}
     output = open_output(spec.output, settings)
     output.check(write=True)
     memo = DigestMemo(settings.home)
-    cache = _open_cache(spec.cache.mode, output, settings.cache, memo)
-    digests = {name: found.digest for name, found in data.items()}
-    keys = step_keys(bound, model.digest, digests, spec.target)
-    evaluation = plan_evaluation(job, bound, keys, model, data=digests, cache=cache)
-    published = read_published(output)
-    refuse_other(output, published, keys[-1], replace=spec.output.replace)
-    if published is not None and (
-        published.fingerprint != keys[-1] or cache is None or damaged_files(output, published, memo)
-    ):
-        published = None  # another result that may be replaced, or this one to be made again
+    return Found(model, data, output, _open_cache(spec.cache.mode, output, settings.cache, memo), memo)
+
+
+def outline(job: OptimizationJob, steps: list[BoundStep], found: Found, find: FindMeasured | None = None) -> Outline:
+    """Returns what passes are called in the cache, and what is known of their models.
+
+    Args:
+        job: the manifest.
+        steps: its passes.
+        found: what it names.
+        find: looks for measurements; None: in the cache.
+
+    Raises:
+        UnknownMetric, InvalidManifest, ChainMismatch: see `plan_evaluation`.
+    """
+    keys = step_keys(steps, found.model.digest, found.digests, job.spec.target)
+    if find is None and found.cache is not None:
+        find = partial(find_measured, found.cache.store)
+    return Outline(steps, keys, plan_evaluation(job, steps, keys, found.model, data=found.digests, find=find))
+
+
+def make_plan(job: OptimizationJob, settings: Settings, found: Found | None = None, *, publishes: bool = True) -> Plan:
+    """Looks at everything a job names, and writes nothing to the output.
+
+    Args:
+        job: the manifest, without a search: trials are jobs of their own, see `trials.trial_job`.
+        settings: where.
+        found: what the job names, where that is known.
+        publishes: whether the result is to be published; else it does not matter what the output holds.
+
+    Raises:
+        UserError: anything that would make the run fail and can be known now.
+    """
+    if job.spec.search is not None:
+        raise TypeError("a search has no plan of its own, each of its trials has one")
+    spec = job.spec
+    bound = registry.bind(job)
+    registry.check_chain(bound)
+
+    def fits(model: FoundModel) -> None:
+        """Refuses a pass that the model is not for."""
+        for step in bound:
+            check_step(step, model, spec.target)
+
+    if found is None:
+        found = look_up(job, settings, fits)
+    else:
+        fits(found.model)
+    output, cache = found.output, found.cache
+    drawn = outline(job, bound, found)
+    keys, evaluation = drawn.keys, drawn.evaluation
+    published = _published(found, keys[-1], replace=spec.output.replace) if publishes else None
     results = find_results(bound, keys, cache)
     gone = first_gone(evaluation, bound, keys, cache, published is not None)
     if gone is not None and (published is not None or gone < results.start):
         published, results = None, find_results(bound, keys, cache, upto=gone)
     steps = [
-        StepPlan(step, key, published is not None or index < results.start, step.pass_.estimate(model.facts))
+        StepPlan(step, key, published is not None or index < results.start, step.pass_.estimate(found.model.facts))
         for index, (step, key) in enumerate(zip(bound, keys, strict=True))
     ]
-    return Plan(job, model, data, steps, output, cache, keys[-1], published, results, evaluation)
+    return Plan(job, found.model, found.data, steps, output, cache, keys[-1], published, results, evaluation)
+
+
+def _published(found: Found, fingerprint: str, *, replace: bool) -> Published | None:
+    """Returns what the output holds, when that is this very result and whole.
+
+    Raises:
+        OutputExists: it holds another one, which may not be replaced.
+    """
+    published = read_published(found.output)
+    refuse_other(found.output, published, fingerprint, replace=replace)
+    if published is None or published.fingerprint != fingerprint or found.cache is None:
+        return None
+    return None if damaged_files(found.output, published, found.memo) else published
 
 
 def first_gone(

@@ -44,8 +44,8 @@ CLAIM = ".claim"
 
 LINK = "model"
 
-CARD, PROVENANCE = "README.md", "provenance.json"
-"""Files beside the model's own that tell of it."""
+CARD, PROVENANCE, TRIALS = "README.md", "provenance.json", "trials.jsonl"
+"""Files beside the model's own that tell of it; the last one of a search, whose best trial the model is."""
 
 SIGNATURE = f"{MANIFEST}.sig"
 """At the root."""
@@ -96,6 +96,12 @@ class Published:
     def files(self) -> list[FileDigest]:
         """The model's files, in path order."""
         return self.tree.files
+
+
+def free_name(name: str, files: Sequence[FileDigest]) -> str:
+    """Returns the name of a file beside a model, or where the model has a file of its own that is called so, one that is free."""
+    stem, dot, suffix = name.partition(".")
+    return f"{stem}.millwright{dot}{suffix}" if any(file.path == name for file in files) else name
 
 
 def read_published(store: Store) -> Published | None:

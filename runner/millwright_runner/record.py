@@ -6,22 +6,28 @@ import html
 import json
 import resource
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from millwright_api.errors import MillwrightError, NoSpaceLeft, Stopped
 from millwright_api.evaluation import INPUT
 from millwright_api.report import ArtifactReport, RunReport
 from millwright_runner.artifact import HF
+from millwright_runner.beside import Chosen
 from millwright_runner.beside.public import public_spec
 from millwright_runner.cache import library_versions
 from millwright_runner.evaluation import Point, as_data
 from millwright_runner.metrics import Metric
-from millwright_runner.page import render
 from millwright_runner.plan import Plan, Settings
 from millwright_runner.published import Published
 from millwright_runner.stores.disk import FULL
 from millwright_runner.told import Told
 from millwright_runner.trees import MANIFEST
+
+REPORT, PAGE = "report.json", "report.html"
+
+OF_THE_RUN = ("seconds", "peakMemoryBytes", "message")
+"""What report.json says of a run, not of its result; times of passes likewise."""
 
 
 class InternalError(MillwrightError):
@@ -73,35 +79,86 @@ def described(published: Published) -> ArtifactReport:
 
 
 def leave(
-    report: RunReport, histories: dict[str, list[dict[str, float]]], plan: Plan, settings: Settings, published: bool
+    report: RunReport,
+    histories: dict[str, list[dict[str, float]]],
+    *,
+    plan: Plan,
+    settings: Settings,
+    published: bool,
+    chosen: Chosen | None = None,
+    besides: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes report.json and report.html into this machine's folder, and beside the model when there is one.
 
+    Where a run did nothing, and what lies beside the model says the same, that stays: it also tells how long the run took
+    that made the model.
+
     Args:
+        report: what to write.
         histories: step's name → what training measured on the way; in report.json only.
+        plan: of the run.
+        settings: of the run.
         published: whether the output may be written to: a run that failed leaves nothing there.
+        chosen: the trial of a search that the model is of.
+        besides: what else report.json says.
     """
-    document = report.model_dump(mode="json", exclude_none=True) | {
+    document = document_of(report, histories, plan, chosen) | dict(besides or {})
+    folder = settings.home / "runs" / plan.job.metadata.name
+    folder.mkdir(parents=True, exist_ok=True)
+    files = _kept(document, plan) if published else None
+    kept = files is not None
+    if files is None:
+        text = json.dumps(document, indent=1, ensure_ascii=False).encode()
+        manifest = plan.output.read(MANIFEST) if published else None
+        files = {REPORT: text, PAGE: page_of(document, json.loads(manifest.data) if manifest else None)}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+        if published and not kept:
+            plan.output.write(name, data)
+
+
+def document_of(
+    report: RunReport, histories: dict[str, list[dict[str, float]]], plan: Plan, chosen: Chosen | None = None
+) -> dict[str, Any]:
+    """Returns report.json; see `leave`."""
+    recipe = {"recipe": public_spec(plan.job)["passes"]} if chosen else {}
+    return report.model_dump(mode="json", exclude_none=True) | {
         "job": plan.job.metadata.name,
         "history": histories,
         "measurements": {point.after: _measured(point) for point in plan.evaluation.points},
         "metrics": {bound.name: _noted(bound.metric) for bound in plan.evaluation.metrics},
         "formats": {INPUT: HF} | {step.step.name: step.step.pass_.produces for step in plan.steps},
-        "spec": public_spec(plan.job),
+        "spec": public_spec(chosen.job if chosen else plan.job),
+        **recipe,
     }
-    text = json.dumps(document, indent=1, ensure_ascii=False).encode()
-    manifest = plan.output.read(MANIFEST) if published else None
-    files = {"report.json": text, "report.html": page_of(document, json.loads(manifest.data) if manifest else None)}
-    folder = settings.home / "runs" / plan.job.metadata.name
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-        if published:
-            plan.output.write(name, data)
+
+
+def _kept(document: dict[str, Any], plan: Plan) -> dict[str, bytes] | None:
+    """Returns the report and the page that lie in the output, when nothing was done and they say the same; else None."""
+    if any(entry["cache"] != "Hit" for entry in document["passes"]):
+        return None
+    found = {name: plan.output.read(name) for name in (REPORT, PAGE)}
+    there = {name: blob.data for name, blob in found.items() if blob is not None}
+    if len(there) < len(found):
+        return None
+    try:
+        before = json.loads(there[REPORT])
+        return there if _lasting(before) == _lasting(document) else None
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None  # torn, or written by another release
+
+
+def _lasting(document: dict[str, Any]) -> str:
+    """What a report says of the result, not of the run, as text: JSON's NaN is not even itself."""
+    passes = [{key: entry.get(key) for key in ("name", "pass", "key")} for entry in document["passes"]]
+    lasting = {key: value for key, value in document.items() if key not in OF_THE_RUN} | {"passes": passes}
+    return json.dumps(lasting, sort_keys=True)
 
 
 def page_of(document: dict[str, Any], manifest: Any) -> bytes:
     """Returns the page; one that says why it is none, where it cannot be drawn: the model is right all the same."""
+    from millwright_runner.page import render  # templates and charts: a run that has nothing to tell needs none
+
     try:
         return render(document, manifest).encode(errors="replace")
     except Exception as error:

@@ -186,7 +186,7 @@ class Ground:
         self.listening = Listening()
         plan = self.plan(*passes, **evaluation)
         settings = Settings(base=self.folder, home=self.folder / "home", cache=self.cache)
-        return pipeline.run(plan, settings, self.listening, self.stop, part)
+        return pipeline.run(plan, settings, self.listening, self.stop, pipeline.Part(part) if part else None)
 
     def fails(self, *passes: dict[str, Any], **evaluation: Any) -> MillwrightError:
         with pytest.raises(MillwrightError) as caught:
@@ -646,6 +646,6 @@ class TestStages:
         ground.run(*self.RECIPE, **self.EVALUATION)
         plan = ground.plan(*self.RECIPE, **self.EVALUATION)
 
-        report = stage.only(ground.run(*self.RECIPE, part=part, **self.EVALUATION), plan, part)
+        report = stage.only(ground.run(*self.RECIPE, part=part, **self.EVALUATION), plan, pipeline.Part(part))
 
         assert [entry.after for entry in report.evaluation] == told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -12,6 +13,9 @@ from pydantic import TypeAdapter
 
 from millwright_runner.metrics import Measured
 from millwright_runner.stores import Store
+
+FindMeasured = Callable[[str], Measured | None]
+"""Looks for a measurement by its key."""
 
 _NUMBERS = ("value", "low", "high")
 

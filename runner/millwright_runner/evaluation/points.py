@@ -13,10 +13,10 @@ from millwright_api.evaluation import INPUT, Constraint
 from millwright_api.names import fingerprint
 from millwright_api.v1alpha1 import OptimizationJob, Target
 from millwright_runner.artifact import HF, HF_ADAPTER, ONNX_GENAI
-from millwright_runner.cache import Cache, library_versions
+from millwright_runner.cache import library_versions
 from millwright_runner.data.tokens import load_tokens
 from millwright_runner.evaluation.bound import BoundMetric, bind_metrics
-from millwright_runner.evaluation.kept import find_measured
+from millwright_runner.evaluation.kept import FindMeasured
 from millwright_runner.metrics import Measured
 from millwright_runner.models import FoundModel, ModelFacts
 from millwright_runner.registry import BoundStep
@@ -89,6 +89,18 @@ class EvaluationPlan:
         """Returns what is measured after a step; None when nothing is."""
         return next((point for point in self.points if point.index == index), None)
 
+    def compared(self, last: int) -> set[int]:
+        """Returns the models that constraints compare the finished one with, as `Point.index` has them.
+
+        Args:
+            last: the last step's index.
+        """
+        return {
+            -1 if constraint.relative_to == INPUT else last - 1
+            for constraint in self.constraints
+            if constraint.relative
+        }
+
 
 def plan_evaluation(
     job: OptimizationJob,
@@ -97,7 +109,7 @@ def plan_evaluation(
     model: FoundModel,
     *,
     data: Mapping[str, str],
-    cache: Cache | None,
+    find: FindMeasured | None,
 ) -> EvaluationPlan:
     """Looks at what a job measures, and at what is known of it.
 
@@ -107,10 +119,11 @@ def plan_evaluation(
         keys: their cache keys.
         model: where it starts.
         data: digests of the data sets, by name.
-        cache: where measurements are kept.
+        find: looks for a measurement by its key; None: none is kept.
 
     Raises:
-        UnknownMetric, InvalidManifest: with the path in the manifest.
+        UnknownMetric, InvalidManifest: with the path in the manifest. What only the tokenizer shows is looked at where
+            something has to be measured: what was measured once has passed that.
         ChainMismatch: a metric cannot be measured on what a step makes.
     """
     spec = job.spec.evaluation
@@ -118,14 +131,17 @@ def plan_evaluation(
         return EvaluationPlan()
     metrics = bind_metrics(job)
     check_formats(job, steps, metrics)
-    tokens = load_tokens(model.tokenizer)
-    for metric in metrics:
-        metric.check(tokens)
     points = []
     for index in measured_steps(job, steps):
         after = steps[index].name if index >= 0 else INPUT
         key = model.digest if index < 0 else keys[index]
-        points.append(Point(after, index, [_measurement(m, key, data, job.spec.target, cache) for m in metrics]))
+        points.append(Point(after, index, [_measurement(m, key, data, job.spec.target, find) for m in metrics]))
+    missing = {one.metric.name for point in points for one in point.missing}
+    if missing:
+        tokens = load_tokens(model.tokenizer)
+        for metric in metrics:
+            if metric.name in missing:
+                metric.check(tokens)
     return EvaluationPlan(metrics, points, spec.constraints, spec.on_violation == "Fail")
 
 
@@ -147,7 +163,7 @@ def check_formats(job: OptimizationJob, steps: Sequence[BoundStep], metrics: Seq
 
 
 def _measurement(
-    bound: BoundMetric, key: str, data: Mapping[str, str], target: Target, cache: Cache | None
+    bound: BoundMetric, key: str, data: Mapping[str, str], target: Target, find: FindMeasured | None
 ) -> Measurement:
     metric = bound.metric
     name = fingerprint(
@@ -162,7 +178,7 @@ def _measurement(
             "machine": machine() if metric.of_machine else None,
         }
     )
-    return Measurement(bound, name, find_measured(cache.store, name) if cache is not None else None)
+    return Measurement(bound, name, find(name) if find is not None else None)
 
 
 def measured_steps(job: OptimizationJob, steps: Sequence[BoundStep]) -> list[int]:

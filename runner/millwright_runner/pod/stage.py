@@ -54,7 +54,7 @@ def run() -> RunReport:
     job = inside.load()
     settings = replace(inside.settings(job), signer=signing_key(None))
     plan = make_plan(job.job, settings)
-    part = inside.part(len(plan.steps))
+    part = pipeline.Part(inside.part(len(plan.steps)))
     watch, stop = Telling(inside.reporter()), StopFlag()
     _stop_softly(stop, watch)
     try:
@@ -67,11 +67,12 @@ def run() -> RunReport:
     return only(report, plan, part)
 
 
-def only(report: RunReport, plan: Plan, part: range) -> RunReport:
+def only(report: RunReport, plan: Plan, part: pipeline.Part) -> RunReport:
     """Returns a report that tells of a stage's own steps: those before it have told of themselves. What was measured of
-    earlier models is told again by the last stage, which judges by it."""
-    own = {plan.steps[index].step.name for index in part} | ({INPUT} if part.start == 0 else set())
-    last = part.stop == len(plan.steps)
+    earlier models is told again by the last stage, which judges by it; not of a trial, which others share passes with."""
+    own = {plan.steps[index].step.name for index in part.steps}
+    own |= {INPUT} if part.steps.start == 0 and part.baseline else set()
+    last = part.publishes and part.steps.stop == len(plan.steps)
     passes: list[PassReport] = [entry for entry in report.passes if entry.name in own]
     evaluation = [entry for entry in report.evaluation if last or entry.after in own]
     return report.model_copy(update={"passes": passes, "evaluation": evaluation})
