@@ -73,7 +73,9 @@ class Integer(_Range):
 class Parameter(Strict):
     """One thing that differs between trials: an option of a pass, whether a pass runs, or which of several does."""
 
-    pass_: Name | None = Field(default=None, alias="pass", description="Name of the step that option, or onOff, is about.")
+    pass_: Name | None = Field(
+        default=None, alias="pass", description="Name of the step that option, or onOff, is about."
+    )
     option: Option | None = Field(
         default=None, description="Option of that pass, by name or path: precision, training.learningRate."
     )
@@ -83,7 +85,9 @@ class Parameter(Strict):
     uniform: Uniform | None = Field(default=None, description="A number between two.")
     log_uniform: LogUniform | None = Field(default=None, description="A number between two, by order of magnitude.")
     integer: Integer | None = Field(default=None, description="A whole number between two.")
-    on_off: Literal[True] | None = Field(default=None, description="The pass runs in some trials and is left out in others.")
+    on_off: Literal[True] | None = Field(
+        default=None, description="The pass runs in some trials and is left out in others."
+    )
     one_of: list[Name] | None = Field(
         default=None, min_length=2, max_length=8, description="Names of steps; in each trial exactly one of them runs."
     )
@@ -111,7 +115,8 @@ class Parameter(Strict):
         if len(ranges) != 1:
             found = f"{' and '.join(ranges)} are given" if ranges else "none is given"
             raise ValueError(f"exactly one of choice, uniform, logUniform, integer is needed; {found}")
-        told = [json.dumps(value) for value in self.choice or ()]
+        # 1.0 is told as 1: the API server makes that of it
+        told = [json.dumps(int(v) if isinstance(v, float) and v.is_integer() else v) for v in self.choice or ()]
         unique("choice", "value", told)
 
     @property
@@ -139,13 +144,17 @@ class Grid(Strict):
 class Random(Strict):
     """Points drawn at random."""
 
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(default=0, description="Same seed, same trials. Default: 0.")
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
+        default=0, description="Same seed, same trials. Default: 0."
+    )
 
 
 class Tpe(Strict):
     """Tree-structured Parzen estimator (Bergstra et al., 2011), by optuna: draws where good trials were."""
 
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(default=0, description="Same seed, same trials. Default: 0.")
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
+        default=0, description="Same seed, same trials. Default: 0."
+    )
     startup_trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] = Field(
         default=10, description="Trials drawn at random before it learns from them. Default: 10, as optuna's."
     )
@@ -189,7 +198,9 @@ class Search(Strict):
     """Trials of the recipe with other options or passes; the best one is published."""
 
     algorithm: Algorithm = Field(default=Algorithm(tpe=Tpe()), description="How trials are chosen. Default: tpe.")
-    parameters: list[Parameter] = Field(min_length=1, max_length=MAX_PARAMETERS, description="What differs between trials.")
+    parameters: list[Parameter] = Field(
+        min_length=1, max_length=MAX_PARAMETERS, description="What differs between trials."
+    )
     objectives: list[Objective] = Field(
         min_length=1,
         max_length=MAX_OBJECTIVES,
@@ -224,7 +235,19 @@ class Search(Strict):
         switched = [name for parameter in self.parameters if parameter.switches for name in parameter.steps]
         unique("parameters", "step switched by onOff or oneOf", switched)
         if self.early_stopping is not None and len(self.objectives) > 1:
-            raise ValueError("earlyStopping goes with one objective: of several, none alone says that a trial does badly")
+            raise ValueError(
+                "earlyStopping goes with one objective: of several, none alone says that a trial does badly"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _grid_has_an_end(self) -> Self:
+        for index, parameter in enumerate(self.parameters):
+            if self.algorithm.grid is not None and (parameter.uniform or parameter.log_uniform):
+                raise ValueError(
+                    f"algorithm.grid tries every value, and parameters[{index}], {parameter.label}, has a continuous range: "
+                    "take choice or integer, or the algorithm random or tpe"
+                )
         return self
 
     def steps_named(self) -> Iterator[tuple[str, str]]:
