@@ -43,6 +43,17 @@ SignKeyOption = Annotated[
         "MILLWRIGHT_SIGNING_KEY, else no signature.",
     ),
 ]
+ParallelOption = Annotated[
+    int | None,
+    typer.Option(
+        "--parallel",
+        metavar="N",
+        min=1,
+        max=64,
+        show_default=False,
+        help="Of a search: do the passes of so many trials at once, each in a process. Default: one after the other.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON document to stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Show no progress.")]
 DebugOption = Annotated[bool, typer.Option("--debug", metavar="", help="Show tracebacks, and what libraries print.")]

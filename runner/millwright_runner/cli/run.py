@@ -10,11 +10,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from types import FrameType
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from rich.console import Console
 
 from millwright_api.errors import MillwrightError
 from millwright_api.report import RunReport
+from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import manifest
 from millwright_runner.cli import failures, screen
 from millwright_runner.cli.keys import signing_key
@@ -23,6 +25,7 @@ from millwright_runner.cli.options import (
     DebugOption,
     JsonOption,
     ManifestArgument,
+    ParallelOption,
     QuietOption,
     SetOption,
     SignKeyOption,
@@ -31,6 +34,13 @@ from millwright_runner.cli.places import settings
 from millwright_runner.cli.watch import Lines, Watch
 from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Plan, Settings, make_plan
+
+if TYPE_CHECKING:
+    from millwright_runner.cli.searching import SearchWatch
+    from millwright_runner.cli.trials import Board
+
+How = Literal["live", "lines", "not"]
+"""How a run is watched."""
 
 NAME = "run"
 EXAMPLE = "[bold]Example[/bold]  millwright run job.yaml --set passes.finetune.training.maxSteps=20"
@@ -42,11 +52,12 @@ def command(
     sets: SetOption = None,
     cache: CacheOption = None,
     sign_key: SignKeyOption = None,
+    parallel: ParallelOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Run a job: make the model and publish it.
+    """Run a job: make the model and publish it. A search runs its trials and publishes the best.
 
     What was made before comes from the cache. Ctrl-C or SIGTERM saves a checkpoint; the same command goes on from it.
     """
@@ -54,55 +65,159 @@ def command(
 
     job = manifest.load(path, sets or ())
     chosen = replace(settings(job, cache), signer=signing_key(sign_key))
-    began = time.monotonic()
     if not quiet:
         screen.tell_imported(job.imported)
-        screen.tell_ignored(manifest.for_a_cluster(job.job))
+        screen.tell_ignored(_ignored(job.job, parallel))
+    work: _Work = _Once(job.job, chosen)
+    if job.job.spec.search is not None:
+        work = _Search(job.job, chosen, parallel)
+    elif parallel is not None:
+        raise failures.UsageError("--parallel is for a search, and the manifest has none", hint="leave it out")
     try:
-        plan = make_plan(job.job, chosen)
+        notes = work.prepare()
     except MillwrightError as error:
         job.locate(error)
         raise
-    report = _run(plan, chosen, job, quiet=quiet, debug=debug, began=began)
+    if not quiet:
+        screen.tell_notes(notes)
+    report = _watched(work, job, quiet=quiet, debug=debug)
     if json:
         screen.print_json(report.model_dump(mode="json", exclude_none=True))
     else:
         assert report.artifact is not None  # a run that ends without a model raises
-        sys.stdout.write(f"{report.artifact.uri}\n" if quiet else f"\n{summary(plan, report, screen.results())}\n")
+        text = (
+            f"{report.artifact.uri}\n" if quiet else f"\n{summary(work.plan, report, screen.results(), work.board)}\n"
+        )
+        sys.stdout.write(text)
 
 
-def _run(plan: Plan, chosen: Settings, job: manifest.Manifest, *, quiet: bool, debug: bool, began: float) -> RunReport:
-    """Runs a plan with somebody watching.
+def _ignored(job: OptimizationJob, parallel: int | None) -> list[str]:
+    """Returns what of a manifest is for a cluster only."""
+    search = job.spec.search
+    waits = search is not None and search.parallel_trials > 1 and parallel is None
+    return manifest.for_a_cluster(job) + (["spec.search.parallelTrials (here: --parallel)"] if waits else [])
+
+
+class _Work(Protocol):
+    """What a command does, once somebody watches.
+
+    Attributes:
+        plan: what failures and the closing text speak of.
+        board: of a search.
+    """
+
+    plan: Plan
+    board: Board | None
+
+    def prepare(self) -> list[str]:
+        """Looks at everything first; returns what a person should know."""
+
+    def watch(self, console: Console, how: How) -> Watch:
+        """Returns who watches it."""
+
+    def do(self, stop: StopFlag) -> RunReport:
+        """Does it."""
+
+
+class _Once:
+    """A job without a search."""
+
+    plan: Plan
+    board = None
+
+    def __init__(self, job: OptimizationJob, chosen: Settings) -> None:
+        self._job, self._settings = job, chosen
+
+    def prepare(self) -> list[str]:
+        """Satisfies `_Work`."""
+        self.plan = make_plan(self._job, self._settings)
+        return []
+
+    def watch(self, console: Console, how: How) -> Watch:
+        """Satisfies `_Work`."""
+        if how == "live":
+            from millwright_runner.cli.live import LiveView
+
+            self._watch: Watch = LiveView(console)
+        else:
+            self._watch = Lines(console.file) if how == "lines" else Watch()
+        return self._watch
+
+    def do(self, stop: StopFlag) -> RunReport:
+        """Satisfies `_Work`."""
+        from millwright_runner import pipeline
+
+        return pipeline.run(self.plan, self._settings, self._watch, stop)
+
+
+class _Search:
+    """A job with a search."""
+
+    plan: Plan
+
+    def __init__(self, job: OptimizationJob, chosen: Settings, parallel: int | None) -> None:
+        self._job, self._settings, self._parallel = job, chosen, parallel
+
+    @property
+    def board(self) -> Board | None:
+        """Satisfies `_Work`."""
+        return self._watch.board
+
+    def prepare(self) -> list[str]:
+        """Satisfies `_Work`."""
+        from millwright_runner import searching
+
+        self._prepared = searching.prepare(self._job, self._settings)
+        self.plan = self._prepared.outline.plan
+        return [*self._prepared.plan.notes, *searching.notes(self._prepared, self._parallel)]
+
+    def watch(self, console: Console, how: How) -> Watch:
+        """Satisfies `_Work`."""
+        from millwright_runner.cli.searching import SearchLines, SearchWatch
+
+        if how == "live":
+            from millwright_runner.cli.live_search import SearchView
+
+            self._watch: SearchWatch = SearchView(console)
+        else:
+            self._watch = SearchLines(console.file) if how == "lines" else SearchWatch()
+        return self._watch
+
+    def do(self, stop: StopFlag) -> RunReport:
+        """Satisfies `_Work`."""
+        from millwright_runner import searching
+
+        return searching.run(self._prepared, self._watch, stop, parallel=self._parallel)
+
+
+def _watched(work: _Work, job: manifest.Manifest, *, quiet: bool, debug: bool) -> RunReport:
+    """Does it with somebody watching.
 
     Raises:
         failures.RunFailed: with the report, and the log of what libraries printed.
     """
-    from millwright_runner import pipeline, record
+    from millwright_runner import record
 
-    log = None if debug else screen.nameless_log()
+    log, began = None if debug else screen.nameless_log(), time.monotonic()
     stop = StopFlag()
     with (
         screen.libraries_kept_off(log) as console,
-        _watch(console, quiet=quiet, plain=debug) as watch,
+        work.watch(console, _how(console, quiet=quiet, plain=debug)) as watch,
         _stopping(stop, watch),
     ):
         try:
-            return pipeline.run(plan, chosen, watch, stop)
+            return work.do(stop)
         except Exception as error:
             failure = failures.as_failure(error)
             job.locate(failure)
-            report = record.failed_report(failure, watch.told, plan, time.monotonic() - began)
+            report = record.failed_report(failure, watch.told, work.plan, time.monotonic() - began)
             raise failures.RunFailed(error, report, log) from error
 
 
-def _watch(console: Console, *, quiet: bool, plain: bool) -> Watch:
+def _how(console: Console, *, quiet: bool, plain: bool) -> How:
     if quiet:
-        return Watch()
-    if console.is_terminal and not console.is_dumb_terminal and not plain:
-        from millwright_runner.cli.live import LiveView
-
-        return LiveView(console)
-    return Lines(console.file)
+        return "not"
+    return "live" if console.is_terminal and not console.is_dumb_terminal and not plain else "lines"
 
 
 @contextlib.contextmanager

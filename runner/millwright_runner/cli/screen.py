@@ -47,6 +47,11 @@ def tell_ignored(keys: Sequence[str]) -> None:
         sys.stderr.write(f"For a cluster, ignored on this machine: {', '.join(keys)}\n")
 
 
+def tell_notes(lines: Sequence[str]) -> None:
+    """Says on stderr what a person should know of a job that runs all the same."""
+    sys.stderr.writelines(f"note: {line}\n" for line in lines)
+
+
 def nameless_log() -> BinaryIO:
     """Returns a file for what libraries print; it has no name, so that no end of the process leaves it behind."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -14,14 +15,18 @@ from millwright_runner.cli import tables
 from millwright_runner.plan import Plan
 from millwright_runner.words import duration, plural, size
 
+if TYPE_CHECKING:
+    from millwright_runner.cli.trials import Board
 
-def summary(plan: Plan, report: RunReport, console: Console | None = None) -> str:
+
+def summary(plan: Plan, report: RunReport, console: Console | None = None, board: Board | None = None) -> str:
     """Returns the closing text of a run that made a model. Lines may be longer than a screen is wide: paths stay whole.
 
     Args:
-        plan: of the run.
+        plan: of the run; of a search, of any of its trials.
         report: of the run.
         console: the terminal that it is for; None: plain text.
+        board: of the search, if it was one.
     """
     made = report.artifact
     assert made is not None  # a run that ends without a model raises
@@ -36,10 +41,16 @@ def summary(plan: Plan, report: RunReport, console: Console | None = None) -> st
     ]
     if report.peak_memory_bytes:
         rows.insert(3, ("memory", f"{size(report.peak_memory_bytes)} at most"))
+    searched = ""
+    if board is not None:
+        from millwright_runner.cli.trials import TRIALS, closing
+
+        searched = closing(board, console)
+        rows.append(("trials", f"{made.uri}{TRIALS}"))
     text = "\n".join(f"{name:<8}{value}" for name, value in rows)
     how = try_it(made.uri, made.format, _base(plan))
     measured = tables.text(report.evaluation, report.constraints, console)
-    return "\n\n".join(filter(None, (measured, text, how)))
+    return "\n\n".join(filter(None, (searched, measured, text, how)))
 
 
 def try_it(uri: str, kind: str, base: str, prompt: str = "Hello") -> str:
