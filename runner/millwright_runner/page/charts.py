@@ -6,7 +6,10 @@ style sheet knows pygal's classes. What pygal's script would show beside the poi
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from millwright_runner.page.front import Candidate
@@ -21,6 +24,52 @@ MOST_POINTS = 300
 """Of one curve: what a screen shows of more is a bar of ink."""
 
 Format = Callable[[float], str]
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A point: where it is, what is said of it, and what is written beside it."""
+
+    x: float
+    y: float
+    said: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Dots:
+    """Points of one colour.
+
+    Attributes:
+        legend: what they are.
+        points: in the order that a line goes through them.
+        line: whether one does.
+        marked: whether each is drawn by itself.
+        colour: which of the page's, from 0.
+    """
+
+    legend: str
+    points: Sequence[Dot]
+    colour: int = 0
+    line: bool = False
+    marked: bool = True
+
+
+@dataclass(frozen=True)
+class Across:
+    """What the axis across shows.
+
+    Attributes:
+        title: what it is, with the unit.
+        say: writes a value.
+        names: of values 0, 1, …, where it counts names and no numbers.
+        log: whether equal lengths are equal ratios; values are above 0 then.
+    """
+
+    title: str
+    say: Format
+    names: Sequence[str] = ()
+    log: bool = False
 
 
 def steps_chart(
@@ -105,6 +154,59 @@ def scatter_chart(
     return _svg(chart, name, about)
 
 
+def dots_chart(name: str, about: str, series: Sequence[Dots], *, across: Across, say: Format) -> str:
+    """Returns points, and lines through some of them.
+
+    Args:
+        name, about: as for `steps_chart`.
+        series: at least one point in all; those without any are left out.
+        across: the axis of x.
+        say: writes a y.
+    """
+    import pygal
+
+    series = [one for one in series if one.points]
+    place = math.log10 if across.log else float
+    xs, ys = [place(dot.x) for one in series for dot in one.points], [dot.y for one in series for dot in one.points]
+    left, right = (-0.5, len(across.names) - 0.5) if across.names else _range(min(xs), max(xs), zero=False)
+    chart = _chart(
+        pygal.XY,
+        x_title=across.title,
+        value_formatter=say,
+        x_value_formatter=lambda x: _named(x, across),
+        xrange=(left, right),
+        range=_range(min(ys), max(ys), zero=False),
+        print_labels=True,
+        dots_size=4,
+        show_legend=len(series) > 1,
+        legend_at_bottom_columns=len(series),
+        margin_bottom=6 + LETTERS,  # pygal leaves no room below the only row of a legend
+    )
+    ticks = list(range(len(across.names))) if across.names else _decades(left, right) if across.log else []
+    if ticks:
+        chart.x_labels = ticks
+    for one in series:
+        points = [
+            {"value": (place(dot.x), dot.y), "formatter": lambda _, said=dot.said: said, "label": dot.label}
+            for dot in one.points
+        ]
+        chart.add(one.legend, points, stroke=one.line, show_dots=one.marked)
+    return _svg(chart, name, about, [one.colour for one in series])
+
+
+def _named(x: float, across: Across) -> str:
+    if across.names:
+        return across.names[round(x)] if 0 <= round(x) < len(across.names) else ""
+    return across.say(10**x if across.log else x)
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Returns logarithms to write at an axis: powers of ten, and between them where there are few of them."""
+    steps = (1,) if high - low > 3 else (1, 3) if high - low > 1 else (1, 2, 3, 5, 7)
+    found = [d + math.log10(step) for d in range(math.floor(low), math.ceil(high) + 1) for step in steps]
+    return [tick for tick in found if low <= tick <= high]
+
+
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Returns at most MOST_POINTS of a curve, evenly spread, with the first and the last."""
     if len(points) <= MOST_POINTS:
@@ -145,16 +247,18 @@ def _labelled(one: Candidate) -> dict[str, Any]:
     return {"value": (one.cost, one.quality), "label": one.name if len(one.name) < 18 else f"{one.name[:16]}…"}
 
 
-def _range(low: float, high: float) -> tuple[float, float]:
-    """Returns the ends of an axis: from 0 where that is near, and never of no length."""
+def _range(low: float, high: float, *, zero: bool = True) -> tuple[float, float]:
+    """Returns the ends of an axis: from 0 where that is near and means something, and never of no length."""
     room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
-    start = 0.0 if 0 <= low <= (high - low) * 1.5 else low - room
+    start = 0.0 if zero and 0 <= low <= (high - low) * 1.5 else low - room
     return start, high + room
 
 
-def _svg(chart: Any, name: str, about: str) -> str:
+def _svg(chart: Any, name: str, about: str, colours: Sequence[int] = ()) -> str:
     chart.uuid = name  # else a random one: the same report gives the same page
     chart.add_xml_filter(lambda root: _bare(root, name, about))
+    if colours:
+        chart.add_xml_filter(lambda root: _coloured(root, colours))
     return str(chart.render(is_unicode=True))
 
 
@@ -177,6 +281,15 @@ def _bare(root: Any, name: str, about: str) -> Any:
     title = root.find("title")
     if title is not None:
         title.text = about
+    return root
+
+
+def _coloured(root: Any, colours: Sequence[int]) -> Any:
+    """Gives each series the colour that it has in other charts too; pygal counts them."""
+    for element in root.iter():
+        kind = element.get("class", "")
+        if "color-" in kind:
+            element.set("class", re.sub(r"color-(\d+)", lambda found: f"color-{colours[int(found[1])]}", kind))
     return root
 
 

@@ -42,6 +42,55 @@ class MetricNote(_Part):
     of_machine: bool = False
 
 
+class Figure(_Part):
+    """What a metric found of a trial's model."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+
+
+class Judged(_Part):
+    """What became of a constraint."""
+
+    met: bool = True
+    message: str = ""
+
+
+class Aim(_Part):
+    """An objective of a search."""
+
+    metric: str
+    direction: str = "Maximize"
+
+
+class Trial(_Part):
+    """A trial of a search, as trials.jsonl has it."""
+
+    number: int
+    at: dict[str, Any] = Field(default={})
+    phase: str = ""
+    values: dict[str, float | None] = Field(default={})
+    metrics: dict[str, Figure] = Field(default={})
+    constraints: list[Judged] = Field(default=[])
+    uri: str | None = None
+    bytes: int | None = None
+    reason: str | None = None
+    message: str | None = None
+    best: bool = False
+    front: bool = False
+
+
+class Searched(_Part):
+    """A search that is over."""
+
+    objectives: list[Aim] = Field(default=[])
+    parameters: list[str] = Field(default=[])
+    message: str | None = None
+    trials: list[Trial] = Field(default=[])
+
+
 class Document(RunReport):
     """report.json."""
 
@@ -55,6 +104,10 @@ class Document(RunReport):
     metrics: dict[str, MetricNote] = Field(default={}, description="The job's metrics, by their names.")
     formats: dict[str, str] = Field(default={}, description="Model → its format.")
     spec: dict[str, Any] = Field(default={}, description="The manifest's part that everybody may read.")
+    recipe: list[Any] | None = Field(
+        default=None, description="With a search: the passes of the trial that is the best."
+    )
+    search: Searched | None = Field(default=None, description="The search that the model came of.")
 
 
 class File(_Part):

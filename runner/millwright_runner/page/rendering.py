@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from millwright_api.evaluation import INPUT
 from millwright_runner import figures
-from millwright_runner.page import samples, view
+from millwright_runner.page import samples, trial_charts, trials, view
 from millwright_runner.page.document import read_document, read_manifest
 from millwright_runner.words import duration, plural, size
 
@@ -38,6 +38,11 @@ def render(document: object, manifest: object = None) -> str:
         rows=view.table(report),
         warnings=figures.warnings(report.evaluation),
         metric_charts=[(title, Markup(chart)) for title, chart in view.metric_charts(report)],
+        listing=trials.listing(report),
+        trial_charts=[(title, Markup(chart)) for title, chart in trial_charts.overview(report)],
+        parameter_charts=[(title, Markup(chart)) for title, chart in trial_charts.parameters(report)],
+        shown=trials.SHOWN,
+        wide=trials.WIDE,
         scatters=[(title, Markup(chart)) for title, chart in view.scatters(report)],
         training=[
             (step, [(title, Markup(chart)) for title, chart in drawn]) for step, drawn in view.training_charts(report)

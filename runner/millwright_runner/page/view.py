@@ -146,9 +146,9 @@ def metric_charts(document: Document) -> Iterator[tuple[str, str]]:
         if len(ends) < 2:
             continue
         unit = next(metric.unit for metric in found if metric is not None)
-        said = "; ".join(f"{model} {_say(unit)(value)}" for model, value, _, _ in ends)
+        said = "; ".join(f"{model} {say(unit)(value)}" for model, value, _, _ in ends)
         title = f"{name} ({unit})" if unit and unit != name else name
-        yield title, charts.steps_chart(f"metric-{index}", f"{name}: {said}", ends, say=_say(unit))
+        yield title, charts.steps_chart(f"metric-{index}", f"{name}: {said}", ends, say=say(unit))
 
 
 def training_charts(document: Document) -> Iterator[tuple[str, list[tuple[str, str]]]]:
@@ -203,14 +203,14 @@ def scatters(document: Document) -> Iterator[tuple[str, str]]:
         about = f"{quality} against {cost}; not beaten by any other: {', '.join(one.name for one in best)}"
         chart = charts.scatter_chart(
             f"front-{index}", about, candidates, best, title=f"{cost} ({units[cost]})",
-            say=(_say(units[cost]), _say(units[quality])),
+            say=(say(units[cost]), say(units[quality])),
         )  # fmt: skip
         yield f"{quality} against {cost}", chart
 
 
 def steps(document: Document) -> list[Step]:
     """Returns the steps that ended, with the options that the manifest gives them."""
-    written = document.spec.get("passes")
+    written = document.spec.get("passes") if document.recipe is None else document.recipe
     by_step = {}
     for entry in written if isinstance(written, list) else []:
         if isinstance(entry, Mapping):
@@ -245,7 +245,8 @@ def snippet_of(document: Document) -> str:
     return snippet(made.format, folder="model" if "://" in made.uri else made.uri.rstrip("/"), base=str(base))
 
 
-def _say(unit: str) -> charts.Format:
+def say(unit: str) -> charts.Format:
+    """Returns what writes values of a unit."""
     return size if unit == "bytes" else lambda value: f"{value:.4g}"
 
 
