@@ -44,6 +44,8 @@ def _better(kind: type[Metric]) -> str:
 def _needs(kind: type[Metric]) -> str:
     if kind.needs_answers:
         return "data with answers"
+    if kind.takes_examples:
+        return "data of its own or the job's"
     return "data" if kind.needs_examples else "nothing"
 
 
@@ -57,10 +59,14 @@ def _summary(kind: type[Metric]) -> str:
 
 def _sentence(kind: type[Metric]) -> str:
     machine = " Depends on the machine: on another one it is measured anew." if kind.of_machine else ""
-    what = {"nothing": "Needs no data.", "data": "Needs `data`."}.get(
-        _needs(kind), "Needs `data`, with the answers named."
-    )
-    return f"In {kind.unit}; {_better(kind)} is better. {what}{machine}"
+    needs = _needs(kind)
+    what = {
+        "nothing": "Needs no data.",
+        "data with answers": "Needs `data`, with the answers named.",
+        "data": "Needs `data`.",
+    }
+    sentence = what.get(needs, f"Measured on {needs}.")
+    return f"In {kind.unit}; {_better(kind)} is better. {sentence}{machine}"
 
 
 def _facts(kind: type[Metric]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ ROWS_AT_A_TIME, BYTES_AT_A_TIME = 1024, 1 << 20
 """A batch has at most so many rows, and about so many bytes."""
 
 
-def read_parquet(raw: IO[bytes], where: str, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_parquet(raw: IO[bytes], where: str, columns: Sequence[str] | None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields each row with its number from 1.
 
     A file without some of the columns gives rows without them: who uses the row says what is missing.
@@ -27,8 +27,8 @@ def read_parquet(raw: IO[bytes], where: str, columns: Sequence[str]) -> Iterator
         # Whole row groups are read ahead otherwise, and a file may be one row group.
         file = pyarrow.parquet.ParquetFile(raw, pre_buffer=False, buffer_size=1 << 20)
         names = file.schema_arrow.names
-        wanted = [name for name in columns if name in names]
-        if len(wanted) < len(set(columns)):
+        wanted = names if columns is None else [name for name in columns if name in names]
+        if columns and len(wanted) < len(set(columns)):
             wanted = names
         number = 0
         rows = max(min(ROWS_AT_A_TIME, BYTES_AT_A_TIME // max(_bytes_a_row(file.metadata), 1)), 1)

@@ -15,10 +15,12 @@ class DataReader:
 
     Args:
         found: the data set; its files are brought to this machine here.
+        every_column: whether rows have all columns that there are; else those of the format, and maybe others.
     """
 
-    def __init__(self, found: FoundData) -> None:
+    def __init__(self, found: FoundData, *, every_column: bool = False) -> None:
         self._found = found
+        self._columns = None if every_column else columns_of(found.spec)
         self._files = found.files()
         self.total = sum(file.size for file in self._files)
         self._before = 0
@@ -45,7 +47,7 @@ class DataReader:
 
     def _rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for file in self._files:
-            self._reader = RowReader(file, columns_of(self._found.spec))
+            self._reader = RowReader(file, self._columns)
             for number, row in self._reader:
                 yield file.place(number), row
             self._before, self._reader = self._before + file.size, None

@@ -111,13 +111,13 @@ def look(path: Path, where: str) -> RowFile:
     return RowFile(where, read.format, read.gzipped, path, stat.st_size, stat.st_mtime_ns)
 
 
-def rows_of(stream: IO[bytes], how: RowFormat, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+def rows_of(stream: IO[bytes], how: RowFormat, columns: Sequence[str] | None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields each row of an open file with its line, or with its number from 1 in formats without lines.
 
     Args:
         stream: the file; Parquet is read from its end, so it must be able to seek.
         how: how it is read, and its name for messages.
-        columns: the columns that are wanted; a row may have others too.
+        columns: the columns that are wanted; a row may have others too. None: all.
 
     Raises:
         InvalidData: a row that is malformed, with its place.
@@ -139,10 +139,10 @@ class RowReader:
 
     Args:
         file: the file.
-        columns: the columns that are wanted; a row may have others too.
+        columns: the columns that are wanted; a row may have others too. None: all.
     """
 
-    def __init__(self, file: RowFile, columns: Sequence[str]) -> None:
+    def __init__(self, file: RowFile, columns: Sequence[str] | None) -> None:
         self._file, self._columns = file, columns
         self._position: Callable[[], int] = lambda: 0
 

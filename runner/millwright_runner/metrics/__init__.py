@@ -113,6 +113,10 @@ class MetricContext(Protocol):
         """Rows of the metric's data set, in order; empty where it needs none."""
 
     @property
+    def rows(self) -> Sequence[tuple[str, dict[str, Any]]]:
+        """The same rows as they stand in the data set, all columns, each with its place as a message names it."""
+
+    @property
     def tokens(self) -> Tokens:
         """The tokenizer."""
 
@@ -140,6 +144,7 @@ class Metric(Strict):
         unit: of the value: share, perplexity, ms, tokens/s, bytes.
         higher_is_better: which way is better.
         needs_examples: whether it needs a data set.
+        takes_examples: whether it may be given one where it needs none.
         needs_answers: whether that data set has to name the right answer.
         asks: whether it asks the model; else it looks at the folder, whatever its format.
         of_machine: whether the value depends on the machine: then it is measured anew on another one.
@@ -151,6 +156,7 @@ class Metric(Strict):
     unit: ClassVar[str]
     higher_is_better: ClassVar[bool]
     needs_examples: ClassVar[bool] = False
+    takes_examples: ClassVar[bool] = False
     needs_answers: ClassVar[bool] = False
     asks: ClassVar[bool] = True
     of_machine: ClassVar[bool] = False
@@ -159,6 +165,10 @@ class Metric(Strict):
     def key_options(self) -> dict[str, Any]:
         """Returns the options that change the value."""
         return self.model_dump(mode="json")
+
+    def reads_examples(self) -> bool:
+        """Whether, with these options, it needs a data set."""
+        return self.needs_examples
 
     def compares_answers(self) -> bool:
         """Whether, with these options, the data set has to name the right answer."""

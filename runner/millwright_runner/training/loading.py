@@ -28,6 +28,13 @@ def hide_unneeded(needed: set[str]) -> None:
             sys.modules[name] = None  # type: ignore[assignment]
 
 
+def show_hidden() -> None:
+    """Lets what was hidden be found again, for a library that cannot do without: transformers itself looks only once."""
+    for name in HEAVY_OPTIONALS:
+        if name in sys.modules and sys.modules[name] is None:
+            del sys.modules[name]
+
+
 @contextlib.contextmanager
 def heavy_imports() -> Iterator[None]:
     """Imports within run with the garbage collector paused, and what they made is set apart from it afterwards.
