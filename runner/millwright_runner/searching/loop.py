@@ -73,9 +73,12 @@ class Loop:
         before = self._known
         known = course(self.spec, before.trials, before.outcomes, self._seen, limit=self.crew.limit, late=late)
         self._known = known
-        for number in sorted(known.trials.keys() - before.trials.keys()):
+        new, ended = known.trials.keys() - before.trials.keys(), known.outcomes.keys() - before.outcomes.keys()
+        for number in sorted(ended - new):
+            self.observer.ended(known.trials[number], known.outcomes[number])
+        for number in sorted(new):
             self.observer.asked(known.trials[number])
-        for number in sorted(known.outcomes.keys() - before.outcomes.keys()):
+        for number in sorted(ended & new):  # a failure that it shares
             self.observer.ended(known.trials[number], known.outcomes[number])
 
     def _first(self, segment: Segment) -> Trial:
