@@ -75,11 +75,10 @@ class SearchView(LiveView, SearchWatch):
         board, table = self.known, self.known.grid()
         running = sorted(self._runs)
         ended = sorted(board.outcomes)
-        left = max(room - len(running), 1)
-        shown = set(ended[-left:])
+        shown = ended[-max(room - len(running), 1) :]
         if board.best is not None and board.best not in shown:
-            shown = {board.best, *ended[1 - left or len(ended) :]}
-        for number in sorted(shown):
+            shown = [board.best, *shown[1:]]
+        for number in shown:
             table.add_row(*board.row(number))
         for number in running:
             objectives = [""] * len(board.search.objectives)

@@ -50,7 +50,7 @@ class SearchWatch(Watch):
 
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         """Told of each trial that has ended."""
-        self.known.outcomes[trial.number] = outcome
+        self.known.end(trial.number, outcome)
 
     def over(self, over: Over) -> None:
         """Told when no trial comes any more."""

@@ -47,27 +47,27 @@ class Board:
         trials: all that were asked for, by number.
         outcomes: of those that ended, by number.
         over: the end; None before it.
+        best: the best trial so far; None: none succeeded yet.
+        front: the Pareto front so far, by number.
     """
 
     outline: Outline
     trials: dict[int, Trial] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     over: Over | None = None
+    best: int | None = None
+    front: tuple[int, ...] = ()
 
     @property
     def search(self) -> Search:
         """As the manifest has it."""
         return self.outline.search
 
-    @property
-    def best(self) -> int | None:
-        """The best trial so far."""
-        return verdict.best(self.search, self.outcomes)
-
-    @property
-    def front(self) -> tuple[int, ...]:
-        """The Pareto front so far, by number."""
-        return verdict.front(self.search, self.outcomes)
+    def end(self, number: int, outcome: Outcome) -> None:
+        """Takes a trial's end."""
+        self.outcomes[number] = outcome
+        self.best = verdict.best(self.search, self.outcomes)
+        self.front = verdict.front(self.search, self.outcomes)
 
     @property
     def algorithm(self) -> str:
