@@ -249,7 +249,7 @@ class TestWhereAnswersEnd:
 
 
 class TestScores:
-    @pytest.mark.parametrize(("name", "tolerance"), [("hf", 1e-5), ("fp32", 1e-4)])
+    @pytest.mark.parametrize(("name", "tolerance"), [("hf", 1e-4), ("fp32", 1e-4)])
     @pytest.mark.parametrize("batch_size", [1, 8])
     def test_they_are_those_of_plain_transformers(
         self, name: str, tolerance: float, batch_size: int, models: dict[str, Artifact], plain: Any
@@ -262,7 +262,7 @@ class TestScores:
             assert found.dtype == np.float32
             assert found == pytest.approx(plain_log_probs(plain, sequence), abs=tolerance)
 
-    @pytest.mark.parametrize(("name", "tolerance"), [("hf", 1e-5), ("fp32", 1e-4)])
+    @pytest.mark.parametrize(("name", "tolerance"), [("hf", 1e-4), ("fp32", 1e-4)])
     @pytest.mark.parametrize("positions", [2, 3, 16])
     def test_a_text_whose_logits_would_fill_the_memory_is_scored_in_pieces(
         self, name: str, tolerance: float, positions: int, models: dict[str, Artifact], plain: Any,
