@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import yaml
 from tests.importlog import ImportLog
+from tests.warm import COMMAND, WarmProcess
 
 HEAVY = {"torch", "transformers", "peft", "onnxruntime", "onnxruntime_genai", "bitsandbytes", "datasets"}
 """Libraries that no bad input may wait for."""
@@ -98,16 +97,14 @@ class Ground:
                 node[last] = value
         self.write("job.yaml", yaml.safe_dump(document, sort_keys=False))
 
-    def run(self, *arguments: str, wrap: tuple[str, ...] = ()) -> Told:
-        """Runs `millwright` in the folder; `wrap` goes before the command."""
+    def run(self, *arguments: str) -> Told:
+        """Runs `millwright` in the folder."""
         environment = {"MILLWRIGHT_HOME": str(self.folder / "home"), **self.imports.environment}
         before = self._content()
-        done = subprocess.run(
-            [*wrap, sys.executable, "-m", "millwright_runner", *arguments],
-            cwd=self.folder, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
+        process = WarmProcess("millwright_runner", arguments, os.environ | environment, self.folder, loaded=COMMAND)
+        out, err = process.communicate(timeout=60)
         heavy = sorted(self.imports.packages & HEAVY)
-        return Told(done.returncode, done.stdout, done.stderr, heavy, sorted(self._content() - before))
+        return Told(process.returncode, out, err, heavy, sorted(self._content() - before))
 
     def _content(self) -> set[str]:
         names = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*"))

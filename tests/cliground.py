@@ -6,7 +6,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from tests.tiny import make_model_files
+from tests.warm import COMMAND, WarmProcess
 
 PLUGIN = '''\
 """A pass that does as it is told."""
@@ -81,14 +82,20 @@ class Said:
 
 @dataclass
 class CliGround:
-    """A folder with a model of zeros, a manifest, and the plug-in on the interpreter's path."""
+    """A folder with a model of zeros, a manifest, and the plug-in on the interpreter's path.
+
+    Attributes:
+        fresh: whether each command is an interpreter of its own, for tests of how it starts; otherwise it is a fork of
+            a process that has the command line imported.
+    """
 
     folder: Path
+    fresh: bool = False
 
     @classmethod
-    def make(cls, folder: Path) -> CliGround:
+    def make(cls, folder: Path, *, fresh: bool = False) -> CliGround:
         make_model_files(folder / "model")
-        ground = cls(folder)
+        ground = cls(folder, fresh)
         ground.install("obey", "obey:Obey", PLUGIN)
         ground.write_job()
         (folder / "tmp").mkdir()
@@ -131,11 +138,20 @@ class CliGround:
 
     def run(self, *arguments: str, stdin: str | None = None, **environment: str) -> Said:
         """Runs `millwright` in the folder to its end."""
+        if not self.fresh:
+            process = self._fork(arguments, environment, given=stdin)
+            out, err = process.communicate(timeout=120)
+            return Said(process.returncode, out, err)
         done = subprocess.run(
             self.command(*arguments), cwd=self.folder, env=self.environment | environment, input=stdin, capture_output=True,
             encoding="utf-8", errors="surrogateescape", check=False, timeout=120,
         )  # fmt: skip
         return Said(done.returncode, done.stdout, done.stderr)
+
+    def _fork(self, arguments: Sequence[str], environment: Mapping[str, str], **streams: Any) -> WarmProcess:
+        return WarmProcess(
+            "millwright_runner", arguments, self.environment | environment, self.folder, loaded=COMMAND, **streams
+        )
 
     def shell(self, line: str) -> Said:
         """Runs a line of bash in which $M is the command."""
@@ -146,15 +162,19 @@ class CliGround:
         return Said(done.returncode, done.stdout, done.stderr)
 
     @contextmanager
-    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str] | WarmProcess]:
         """Starts `millwright` with its stderr on a pipe; it is ended with the block."""
-        process = subprocess.Popen(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        process = (
+            subprocess.Popen(
+                self.command(*arguments),
+                cwd=self.folder,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            if self.fresh
+            else self._fork(arguments, {})
         )
         try:
             yield process
@@ -165,10 +185,7 @@ class CliGround:
     def on_terminal(self, *arguments: str, **environment: str) -> Said:
         """Runs `millwright` on a terminal of 100 columns; what it shows is in `out`, with its control sequences."""
         master, slave = pty.openpty()
-        process = subprocess.Popen(
-            self.command(*arguments), cwd=self.folder, env=self.environment | {"TERM": "xterm-256color"} | environment,
-            stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-        )  # fmt: skip
+        process = self._fork(arguments, {"TERM": "xterm-256color"} | environment, terminal=slave)
         os.close(slave)
         shown = b""
         while piece := _read(master):

@@ -15,9 +15,12 @@ _packages = os.sep + "site-packages" + os.sep
 
 
 def _note(event, arguments):
-    if event != "exec":
-        return
-    name = getattr(arguments[0], "co_filename", "").rpartition(_packages)[2].partition(os.sep)[0]
+    if event == "exec":
+        _write(getattr(arguments[0], "co_filename", ""))
+
+
+def _write(file):
+    name = file.rpartition(_packages)[2].partition(os.sep)[0]
     if name and name not in _seen and "<" not in name:
         _seen.add(name)
         handle = os.open(os.environ["IMPORT_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -25,6 +28,8 @@ def _note(event, arguments):
         os.close(handle)
 
 
+for module in list(sys.modules.values()):  # what a fork began with
+    _write(getattr(module, "__file__", None) or "")
 sys.addaudithook(_note)
 '''
 

@@ -16,7 +16,7 @@ from typing import Any
 from tests.cliground import PLUGIN, CliGround
 from tests.importlog import ImportLog
 from tests.tiny import make_model_files
-from tests.warm import WarmProcess
+from tests.warm import COMMAND, TRAINING, WarmProcess
 
 from millwright_api.report import RunReport
 
@@ -64,7 +64,8 @@ class PodGround:
     """A claim `team` with a model of zeros and forty rows; the output is a folder of the claim.
 
     Attributes:
-        warm: whether roles are forks of a process that has torch already, where nobody looks at their imports.
+        warm: whether the process that roles are forks of has torch already. Where somebody looks at their imports they
+            are interpreters of their own.
     """
 
     folder: Path
@@ -128,8 +129,9 @@ class PodGround:
         if imports is not None:
             path = os.pathsep.join([imports.environment["PYTHONPATH"], watched["PYTHONPATH"]])
             watched |= imports.environment | {"PYTHONPATH": path}
-        if self.warm and imports is None:
-            return WarmProcess("millwright_runner.pod", [role], watched, self.folder)
+        if imports is None:
+            loaded = TRAINING if self.warm else COMMAND
+            return WarmProcess("millwright_runner.pod", [role], watched, self.folder, loaded=loaded)
         return subprocess.Popen(
             [sys.executable, "-m", "millwright_runner.pod", role],
             cwd=self.folder,

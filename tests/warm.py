@@ -1,24 +1,29 @@
-"""Processes of ours that begin with torch, transformers and peft imported: forks of one server, seven seconds less each.
+"""Processes of ours that begin with their imports done: forks of a server, a second less each, and seven with torch.
 
-For tests of what happens once they run: signals, kills, lost stores. What a fresh interpreter imports, and when, is seen
-by test_imports and test_network, which start one.
+For tests of what happens once they run. What a fresh interpreter imports, and when, is seen by test_cli_process,
+test_imports and test_network, which start one.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import atexit
+import functools
+import json
 import os
-import runpy
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["tests.warm_imports"])
+ROOT = Path(__file__).parent.parent
+TRAINING = "tests.warm_imports"
+"""What is loaded: torch, transformers and peft. One thread for sums is fixed."""
+COMMAND = "tests.warm_command"
+"""What is loaded: the command line and what it imports at its start, nothing heavy."""
 
 
 class WarmProcess:
@@ -27,9 +32,12 @@ class WarmProcess:
     Args:
         module: what is run.
         arguments: its command line.
-        environment: all of its environment; one thread for sums is fixed.
+        environment: all of its environment.
         folder: where it runs.
         err: a file that its standard error goes to; None: a pipe.
+        loaded: what it begins with, TRAINING or COMMAND.
+        given: what it reads on its standard input.
+        terminal: a terminal that its three streams are, in a session of its own; then nothing is read from here.
     """
 
     def __init__(
@@ -39,23 +47,47 @@ class WarmProcess:
         environment: Mapping[str, str],
         folder: Path,
         err: Path | None = None,
+        loaded: str = TRAINING,
+        given: str | None = None,
+        terminal: int | None = None,
     ) -> None:
-        assert environment["OMP_NUM_THREADS"] == "1"  # read when torch was imported
-        self.stdout, out = _pipe()
-        self.stderr, errors = (None, err) if err is not None else _pipe()
-        self._process = _SERVER.Process(
-            target=_become, args=(module, list(arguments), dict(environment), str(folder), out, errors)
-        )
-        self._process.start()
-        for end in (out, errors):
-            if isinstance(end, Connection):
-                end.close()
-
-    @property
-    def pid(self) -> int:
+        assert loaded != TRAINING or environment["OMP_NUM_THREADS"] == "1"  # read when torch was imported
+        self.stdin, self.stdout, self.stderr = None, None, None
+        self._given = given
+        theirs = [terminal] * 3 if terminal is not None else self._streams(err)
+        self._reply, reply = socket.socketpair()
+        request = {
+            "module": module,
+            "arguments": list(arguments),
+            "environment": dict(environment),
+            "folder": str(folder),
+            "session": terminal is not None,
+        }
+        fds = [fd for fd in theirs if fd is not None]
+        socket.send_fds(_server(loaded), [os.fsencode(json.dumps(request))], [*fds, reply.fileno()])
+        reply.close()
+        if terminal is None:
+            for fd in fds:
+                os.close(fd)
+        self._words = self._reply.makefile("r")
+        self.pid = int(self._words.readline())
         """Its process id."""
-        assert self._process.pid is not None
-        return self._process.pid
+        self._code: int | None = None
+
+    def _streams(self, err: Path | None) -> list[int]:
+        """Makes the pipes; returns the other side's ends of stdin, stdout, stderr."""
+        if self._given is None:
+            given = os.open(os.devnull, os.O_RDONLY)
+        else:
+            given, ours = os.pipe()
+            self.stdin = os.fdopen(ours, "w", encoding="utf-8", errors="surrogateescape")
+        ours, out = os.pipe()
+        self.stdout: IO[str] | None = os.fdopen(ours, "r", encoding="utf-8", errors="surrogateescape")
+        if err is not None:
+            return [given, out, os.open(err, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)]
+        ours, errors = os.pipe()
+        self.stderr: IO[str] | None = os.fdopen(ours, "r", encoding="utf-8", errors="surrogateescape")
+        return [given, out, errors]
 
     @property
     def returncode(self) -> int:
@@ -66,7 +98,10 @@ class WarmProcess:
 
     def poll(self) -> int | None:
         """Returns the exit code, or None while it runs."""
-        return self._process.exitcode
+        try:
+            return self.wait(timeout=0)
+        except subprocess.TimeoutExpired:
+            return None
 
     def send_signal(self, number: int) -> None:
         """Sends a signal, if it still runs."""
@@ -79,39 +114,58 @@ class WarmProcess:
 
     def wait(self, timeout: float | None = None) -> int:
         """Waits for its end."""
-        self._process.join(timeout)
-        return self.returncode
+        if self._code is None:
+            self._reply.settimeout(timeout)
+            try:
+                word = self._reply.recv(16)  # one write of the server's
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired("a warm process", timeout or 0) from None
+            assert word, "the server of warm processes has gone"
+            self._code = int(word)
+            self._reply.close()
+        return self._code
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Reads both streams to their end, side by side, and waits."""
-        with ThreadPoolExecutor(2) as pool:
-            both = [pool.submit(stream.read) if stream is not None else None for stream in (self.stdout, self.stderr)]
-            out, errors = (read.result(timeout) if read is not None else "" for read in both)
+        """Gives it what it reads, reads both streams to their end, side by side, and waits."""
+        with ThreadPoolExecutor(3) as pool:
+            given = pool.submit(self._give)
+            both = [pool.submit(_drain, stream) for stream in (self.stdout, self.stderr)]
+            try:
+                out, errors = (read.result(timeout) for read in both)
+            except TimeoutError:
+                self.kill()
+                raise
+            given.result(timeout)
         self.wait(timeout)
         return out, errors
 
+    def _give(self) -> None:
+        if self.stdin is not None and not self.stdin.closed:
+            try:
+                self.stdin.write(self._given or "")
+                self.stdin.close()
+            except BrokenPipeError:  # it ended without reading all
+                pass
 
-def _pipe() -> tuple[IO[str], Connection]:
-    ours, theirs = _SERVER.Pipe(duplex=False)
-    stream = os.fdopen(os.dup(ours.fileno()), "r")
-    ours.close()
-    return stream, theirs
+
+def _drain(stream: IO[str] | None) -> str:
+    if stream is None or stream.closed:
+        return ""
+    with stream:
+        return stream.read()
 
 
-def _become(
-    module: str, arguments: list[str], environment: dict[str, str], folder: str, out: Connection, err: Connection | Path
-) -> None:
-    """Makes the fork what a fresh interpreter would be, and runs the module."""
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
-    os.dup2(out.fileno(), 1)
-    os.dup2(err.fileno() if isinstance(err, Connection) else os.open(err, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-    for end in (out, err):
-        if isinstance(end, Connection):
-            end.close()
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    sys.stdin = sys.stdout = sys.stderr = None  # type: ignore[assignment]  # the program opens them anew
-    sys.argv = [module, *arguments]
-    sys.path[:0] = [folder, *environment.get("PYTHONPATH", "").split(os.pathsep)]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+@functools.cache
+def _server(loaded: str) -> socket.socket:
+    """Starts a server of forks, once in this process; it ends with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.warm_server", loaded, str(theirs.fileno())],
+        cwd=ROOT,
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+    )
+    theirs.close()
+    atexit.register(process.wait, 60)
+    atexit.register(ours.close)  # the first of the two: its end is the server's
+    return ours

@@ -123,11 +123,11 @@ KEYS = [
         {f"{TEXT}.maxlength": 64},
     ),
     Bad(
-        "a key of a later version",
+        "a search for nothing",
         "InvalidManifest",
-        "spec.search",
-        "not supported by this version yet",
-        "leave it out",
+        "spec.search.parameters",
+        "is missing",
+        "expected a list of mappings, 1 to 12 entries",
         {"spec.search": {"maxTrials": 12}},
     ),
     Bad(

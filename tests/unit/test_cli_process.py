@@ -20,7 +20,7 @@ VERBS = ["run", "plan", "validate", "passes", "import", "watch"]
 
 @pytest.fixture
 def ground(tmp_path: Path) -> CliGround:
-    return CliGround.make(tmp_path)
+    return CliGround.make(tmp_path, fresh=True)
 
 
 # Help.
