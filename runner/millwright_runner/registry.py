@@ -60,16 +60,35 @@ def bind(job: OptimizationJob) -> list[BoundStep]:
     problems: list[InvalidManifest] = []
     for index, step in enumerate(job.spec.passes):
         try:
-            bound.append(_bind_step(index, step, data))
+            bound.append(bind_step(index, step, data))
         except InvalidManifest as error:
             problems.append(error)
     raise_all(problems)
     return bound
 
 
-def _bind_step(index: int, step: Step, data: set[str]) -> BoundStep:
+def kind_of(step: Step, where: str) -> type[Pass]:
+    """Returns the class of a step's pass.
+
+    Raises:
+        UnknownPass: with the step's path in the manifest.
+    """
+    return PASSES.chosen(step.pass_name, custom=step.custom, where=where)
+
+
+def bind_step(index: int, step: Step, data: set[str]) -> BoundStep:
+    """Gives a step's options their type.
+
+    Args:
+        index: its place in spec.passes.
+        step: the step.
+        data: names of the job's data sets.
+
+    Raises:
+        UnknownPass, InvalidManifest: with the path in the manifest.
+    """
     where = f"spec.passes[{index}]"
-    kind = PASSES.chosen(step.pass_name, custom=step.custom, where=where)
+    kind = kind_of(step, where)
     where = f"{where}.custom.options" if step.custom else f"{where}.{step.pass_name}"
     bound = BoundStep(index, step.name, parse(kind, step.options, where), where)
     for option, name in bound.pass_.data_refs().items():

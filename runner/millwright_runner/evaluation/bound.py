@@ -68,10 +68,11 @@ def _bind(use: MetricUse, where: str, data: dict[str, Data], usual: str | None) 
 
 
 def _data(metric: Metric, use: MetricUse, where: str, data: dict[str, Data], usual: str | None) -> Data | None:
-    if not metric.needs_examples:
-        if use.data is not None:
+    if not metric.reads_examples():
+        if use.data is None:
+            return None
+        if not metric.takes_examples:
             raise InvalidManifest(f"{metric.name} is measured without data", where=f"{where}.data", hint="leave it out")
-        return None
     name = use.data or usual
     if name is None:
         raise InvalidManifest(

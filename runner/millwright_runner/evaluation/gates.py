@@ -114,7 +114,7 @@ def _judge(constraint: Constraint, bound: BoundMetric, final: Point, reference: 
         message += f": off by {_distance(compared)}"
     if not compared.decided:
         verdict = "kept" if compared.met else "broken"
-        many = f"{measured.n or 'so few'} {'examples' if bound.metric.needs_examples else 'repetitions'}"
+        many = f"{measured.n or 'so few'} {'examples' if _counts_examples(bound) else 'repetitions'}"
         message += f"; {verdict} by a hair: {many} cannot decide it, more would"
     return ConstraintReport(metric=bound.name, met=compared.met, decided=compared.decided, message=message)
 
@@ -143,9 +143,14 @@ def _quantity(bound: BoundMetric, measured: Measured) -> _Quantity:
     value, low, high = measured.value, measured.low, measured.high
     if low is not None and high is not None and not math.isnan(low) and not math.isnan(high):
         return _Quantity(value, low, high)
-    if bound.metric.needs_examples and measured.n == 1:
+    if _counts_examples(bound) and measured.n == 1:
         return _Quantity(value, -math.inf, math.inf)
     return _Quantity(value, value, value)
+
+
+def _counts_examples(bound: BoundMetric) -> bool:
+    """Whether n counts questions that were asked, not repetitions."""
+    return bound.metric.needs_examples or bound.metric.takes_examples
 
 
 def _change(measured: Measured, before: Measured, now: _Quantity, then: _Quantity) -> _Quantity:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from millwright_api.errors import MillwrightError, PassFailed
 from millwright_api.names import fingerprint
@@ -15,6 +16,7 @@ from millwright_api.report import EvaluationReport, MetricReport
 from millwright_runner.artifact import Artifact
 from millwright_runner.cache import Cache
 from millwright_runner.data import FoundData
+from millwright_runner.data.reading import DataReader
 from millwright_runner.data.tokens import Tokens, load_tokens
 from millwright_runner.evaluation.answers import answers
 from millwright_runner.evaluation.examples import read_examples
@@ -156,6 +158,11 @@ class _Context:
     def examples(self) -> list[Example]:
         """The rows of the metric's data set."""
         return self.judge.examples(self.name, self.tokens)
+
+    @property
+    def rows(self) -> list[tuple[str, dict[str, Any]]]:
+        """The rows of the metric's data set as they stand there, with their places: all columns."""
+        return list(DataReader(self.judge.data[self.name], every_column=True)) if self.name else []
 
     @property
     def trust_remote_code(self) -> bool:
