@@ -14,7 +14,6 @@ from millwright_runner import schema
 from millwright_runner.schema import Place, Schema
 
 LATER: dict[str, frozenset[str]] = {
-    "spec": frozenset({"search"}),
     "spec.model": frozenset({"azureBlob", "azureML"}),
     "spec.data[].source": frozenset({"azureBlob", "azureML"}),
     "spec.output": frozenset({"azureBlob", "azureML"}),

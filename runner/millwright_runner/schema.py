@@ -28,6 +28,7 @@ PATTERNS = {
     r"^[A-Za-z0-9_.-]+$": "letters, digits, dashes, underscores and dots",
     r"^[^\s]+$": "text without white space",
     r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$": "a label's value: letters, digits, dashes, underscores and dots",
+    r"^[A-Za-z][A-Za-z0-9]*(\.[A-Za-z][A-Za-z0-9]*){0,3}$": "an option's name, or the path to it such as training.learningRate",
     LABEL_KEY: "a label's key such as kubernetes.io/hostname",
     RESOURCE_NAME: "cpu, memory, ephemeral-storage, or a name with a domain such as nvidia.com/gpu",
     RELATIVE_PATH: "a path without a leading slash, and without . and .. in it",

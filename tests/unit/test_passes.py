@@ -100,7 +100,7 @@ def test_lora_takes_all_the_options_of_the_field() -> None:
         ({"evalFraction": 0.3, "evalSize": 10}, "at most one of"),
         ({"training": {"learningRate": -1e-4}}, "greater than 0"),
         ({"training": {"learning_rate": 1e-4}}, "Extra inputs"),
-        ({"training": {"perDeviceTrainBatchSize": 0}}, "1 to 4096 or auto"),
+        ({"training": {"perDeviceTrainBatchSize": 0}}, "greater than or equal to 1"),
         ({"training": {"perDeviceTrainBatchSize": "largest"}}, "'auto'"),
         ({"training": {"warmupSteps": 5, "warmupRatio": 0.1}}, "both given"),
         ({"training": {"evalSteps": 5}}, "needs evaluation data"),

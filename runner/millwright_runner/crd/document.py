@@ -11,7 +11,7 @@ from millwright_api import names
 from millwright_api.evaluation import Evaluation
 from millwright_api.status import Status
 from millwright_api.v1alpha1 import OptimizationJob, Spec
-from millwright_runner.crd import metrics, steps, structural
+from millwright_runner.crd import metrics, searches, steps, structural
 from millwright_runner.crd.rules import FREE_FIELDS, PRECISION_RULES, ROOT_RULES, STATUS_BOUNDS, frozen, rules_of
 from millwright_runner.schema import Schema
 
@@ -23,6 +23,7 @@ COLUMNS: tuple[tuple[str, str, str, str, int], ...] = (
     ("Progress", "string", ".status.progress.summary", "Step of steps, and how much of it is done.", 0),
     ("ETA", "string", ".status.progress.eta", "Time until this pass is done.", 0),
     ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', "Why it is ready, or not.", 1),
+    ("Trials", "string", ".status.search.summary", "Trials of a search that ended, of how many.", 1),
     ("Attempts", "integer", ".status.attempts", "Attempts of all stages together.", 1),
     ("Artifact", "string", ".status.artifacts[0].uri", "Where the model lies.", 1),
     ("Age", "date", ".metadata.creationTimestamp", "Time since it was applied.", 0),
@@ -107,7 +108,8 @@ def _spec() -> Schema:
     measured = evaluation["properties"]["metrics"]
     measured |= {"items": metrics.metric()} | structural.validations((metrics.union().unique_names(),))
     evaluation |= structural.validations((*rules_of(Evaluation), *metrics.rules()))
-    references = (*steps.references(), *metrics.references())
+    searches.add_rules(spec["properties"]["search"])
+    references = (*steps.references(), *metrics.references(), *searches.references())
     return spec | structural.validations((*rules_of(Spec), *references, *PRECISION_RULES))
 
 

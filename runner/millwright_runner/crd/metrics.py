@@ -17,8 +17,14 @@ CUSTOM = (
     "A metric that the runner image brings (execution.kubernetes.image), by the name of its entry point. The preflight "
     "checks its options."
 )
-COMPARES = {"perplexity": "m.perplexity.of == 'answer'"}
+COMPARES = {
+    "lmEval": "has(m.lmEval.config) && !has(m.lmEval.config.docToTarget)",
+    "perplexity": "m.perplexity.of == 'answer'",
+}
 """Metrics that compare answers with some of their options only, and which: `Metric.compares_answers` in CEL."""
+
+NEEDS = {"lmEval": "has(m.lmEval.config)"}
+"""Metrics that need data with some of their options only, and which: `Metric.reads_examples` in CEL."""
 
 DATA = "Name of the data set that it is measured on. Default: evaluation.data."
 
@@ -48,7 +54,7 @@ def metric() -> Schema:
     name: Any = MetricUse.model_fields["name"]
     pattern = next(part.pattern for part in name.metadata if getattr(part, "pattern", None))
     schema = union().schema(structural.of(MetricUse)["properties"]["name"], pattern)
-    without = [name for name, kind in builtin().items() if not kind.needs_examples]
+    without = [name for name, kind in builtin().items() if not (kind.needs_examples or kind.takes_examples)]
     rule = Rule(
         f"!has(self.data) || !({_is_one('self', without)})",
         f"{', '.join(without)}: measured without data; leave data out",
@@ -60,6 +66,7 @@ def metric() -> Schema:
 def rules() -> tuple[Rule, ...]:
     """Returns the rules on an evaluation: what its constraints and metrics need is there."""
     needing = [name for name, kind in builtin().items() if kind.needs_examples]
+    reads = " || ".join([_is_one("m", needing), *(f"(has(m.{name}) && {on})" for name, on in NEEDS.items())])
     return (
         Rule(
             f"!has(self.constraints) || self.constraints.all(c, self.metrics.exists(m, ({union().called('m')}) == c.metric))",
@@ -67,8 +74,8 @@ def rules() -> tuple[Rule, ...]:
             field=".constraints",
         ),
         Rule(
-            f"has(self.data) || self.metrics.all(m, has(m.data) || !({_is_one('m', needing)}))",
-            f"{', '.join(needing)}: measured on data; set evaluation.data, or the metric's own, to one of spec.data",
+            f"has(self.data) || self.metrics.all(m, has(m.data) || !({reads}))",
+            f"{', '.join([*needing, *(f'{name} with config' for name in NEEDS)])}: measured on data; set evaluation.data, or the metric's own, to one of spec.data",
             field=".metrics",
         ),
     )

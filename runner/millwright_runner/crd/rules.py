@@ -16,9 +16,11 @@ from millwright_api.data import Data, Packing, TextFormat
 from millwright_api.evaluation import BOUNDS, MAX_CONSTRAINTS, MAX_METRICS, Constraint
 from millwright_api.execution import RESERVED_MOUNTS, RESOURCE_NAME, ClaimMount, PodTemplate, Resources
 from millwright_api.pods import LABEL_KEY, RESERVED_PREFIX, EnvVar, LabelSelector, Requirement, Toleration
+from millwright_api.search import MAX_OBJECTIVES, MAX_TRIALS
 from millwright_api.sources import DataSource, ExactlyOne, Model
 from millwright_api.status import Status
 from millwright_api.v1alpha1 import MAX_PASSES, Spec
+from millwright_runner.metrics.lm_eval import SHARES, LmEval, OwnTask
 from millwright_runner.passes.genai import PRECISIONS, QUANTIZED_ONLY, Genai
 from millwright_runner.passes.lora import Lora
 from millwright_runner.training.options import Training
@@ -104,6 +106,25 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
         _goes_with("answer", "self.answer in self.columns", "answer names a column that is not in columns"),
     ),
     Constraint: (Rule(exactly_one(_BOUNDS), f"exactly one of {', '.join(_BOUNDS)} is needed"),),
+    LmEval: (
+        Rule(exactly_one(["task", "config"]), "exactly one of task, config is needed"),
+        _goes_with("filter", "!has(self.config)", "filter goes with task: a task of one's own has none"),
+        _goes_with(
+            "metric",
+            f"!has(self.config) || self.metric in { {kind: list(names) for kind, names in SHARES.items()} }"
+            "[self.config.outputType]",
+            "; ".join(
+                f"a task of one's own by {kind} has the metrics {', '.join(names)}" for kind, names in SHARES.items()
+            ),
+        ),
+    ),
+    OwnTask: (
+        Rule(
+            "(self.outputType == 'multiple_choice') == has(self.docToChoice)",
+            "docToChoice, the answers to choose from, goes with outputType multiple_choice, which needs it",
+            field=".docToChoice",
+        ),
+    ),
     Resources: (
         *(
             _goes_with(
@@ -249,6 +270,9 @@ STATUS_BOUNDS = {
     "evaluation.results": MAX_PASSES + 1,
     "evaluation.results.[].metrics": MAX_METRICS,
     "evaluation.constraints": MAX_CONSTRAINTS,
+    "search.front": MAX_TRIALS,
+    "search.trials": MAX_TRIALS,
+    "search.trials.[].values": MAX_OBJECTIVES,
 }
 """Entries of the status' lists at most; a list is named by its path."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -62,7 +62,7 @@ class Training(Strict):
     max_grad_norm: float = Field(
         default=1.0, ge=0, description="Gradients are clipped to this norm; 0 is off. Default: 1.0 (transformers')."
     )
-    per_device_train_batch_size: int | Literal["auto"] = Field(
+    per_device_train_batch_size: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
         default="auto",
         description="Sequences in a micro-batch, 1 to 4096, or auto: gradientAccumulationSteps then counts single sequences, and as many "
         "of them share a micro-batch as memory allows: the same effective batch, in fewer passes. Default: auto.",
@@ -112,10 +112,7 @@ class Training(Strict):
     )
 
     @model_validator(mode="after")
-    def _batch_is_a_size(self) -> Self:
-        size = self.per_device_train_batch_size
-        if isinstance(size, int) and not 1 <= size <= 4096:
-            raise ValueError(f"perDeviceTrainBatchSize is 1 to 4096 or auto, not {size}")
+    def _one_warmup(self) -> Self:
         if self.warmup_steps is not None and self.warmup_ratio:
             raise ValueError("warmupSteps and warmupRatio are both given; one of them decides")
         return self

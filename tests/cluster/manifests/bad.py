@@ -14,6 +14,7 @@ from tests.cluster.manifests.base import (
     Bad,
 )
 from tests.cluster.manifests.good import MOUNT, ROWS
+from tests.cluster.manifests.searches import BAD_SEARCHES
 
 ONE_SOURCE = "exactly one of huggingFace, s3, path, volume is needed"
 ONE_PASS = "a step names exactly one pass"
@@ -33,7 +34,6 @@ UNKNOWN_KEYS = [
     Bad("an option one level too high", {f"{LORA}.maxSteps": 8}, "spec.passes[0].lora.maxSteps", "unknown field", "unknown key"),
     Bad("a field of the spec that is none", {"spec.ouput": {}}, "spec.ouput", "unknown field", "unknown key"),
     Bad("snake case", {"spec.model.trust_remote_code": True}, "spec.model.trust_remote_code", "unknown field", "unknown key"),
-    Bad("a search, which comes later", {"spec.search": {}}, "spec.search", "unknown field", "not supported by this version yet"),
     Bad("a backend that comes later", {"spec.execution.azureML": {}}, "spec.execution.azureML", "unknown field", "not supported by this version yet"),
     Bad("a part of a pod that is the operator's", {f"{TEMPLATE}.hostNetwork": True}, "spec.execution.kubernetes.podTemplate.hostNetwork", "unknown field", "unknown key"),
     Bad("a pass that is none", {"spec.passes.1": {"mrege": {}}}, "spec.passes[1].mrege", "unknown field", "no pass is called 'mrege'"),
@@ -201,6 +201,14 @@ EVALUATIONS = [
     Bad("a violation that does what is none", {**EVALUATED, "spec.evaluation.onViolation": "fail"}, "spec.evaluation.onViolation", "Unsupported value", "did you mean 'Fail'"),
     Bad("measured when nobody knows", {**EVALUATED, "spec.evaluation.after": ["first"]}, "spec.evaluation.after[0]", "Unsupported value", "one of input, each, last"),
     Bad("measured never", {**EVALUATED, "spec.evaluation.after": []}, "spec.evaluation.after", "at least 1 items", "1 to 3 entries"),
+    Bad("no task", {**EVALUATED, f"{METRICS}.0": {"name": "accuracy", "lmEval": {}}}, "spec.evaluation.metrics[0].lmEval", "exactly one of task, config", "none is given"),
+    Bad("two tasks", {**EVALUATED, f"{METRICS}.0": {"name": "accuracy", "lmEval": {"task": "x", "config": {"outputType": "generate_until"}}}}, "spec.evaluation.metrics[0].lmEval", "exactly one of task, config", "both are given"),
+    Bad("choices that are not chosen from", {**EVALUATED, f"{METRICS}.0": {"name": "accuracy", "lmEval": {"config": {"outputType": "generate_until", "docToChoice": ["a"]}}}}, "spec.evaluation.metrics[0].lmEval.config.docToChoice", "goes with outputType multiple_choice", "docToChoice goes with outputType multiple_choice"),
+    Bad("nothing to choose from", {**EVALUATED, f"{METRICS}.0": {"name": "accuracy", "lmEval": {"config": {"outputType": "multiple_choice"}}}}, "spec.evaluation.metrics[0].lmEval.config.docToChoice", "goes with outputType multiple_choice", "needs docToChoice"),
+    Bad("a filter of a task of one's own", {**EVALUATED, f"{METRICS}.0": {"name": "accuracy", "lmEval": {"config": {"outputType": "generate_until"}, "filter": "x"}}}, "spec.evaluation.metrics[0].lmEval.filter", "filter goes with task", "filter goes with task"),
+    Bad("a metric that a task of one's own does not have", {**EVALUATED, f"{METRICS}.0": {"name": "accuracy", "lmEval": {"config": {"outputType": "generate_until"}, "metric": "acc"}}}, "spec.evaluation.metrics[0].lmEval.metric", "by generate_until has the metrics exact_match", "generate_until has no metric 'acc' here"),
+    Bad("a task of one's own on no data", {"spec.evaluation": {"metrics": [{"lmEval": {"config": {"outputType": "generate_until"}}}]}}, "spec.evaluation.metrics", "lmEval with config: measured on data", "data"),
+    Bad("a task of one's own on data without answers", {"spec.evaluation": {"data": "train", "metrics": [{"lmEval": {"config": {"outputType": "generate_until"}}}]}}, "spec.evaluation.metrics", "compared with the right answers", "answer"),
     Bad("a step that is called as the model it starts with", {**EVALUATED, "spec.passes.0.name": "input"}, "spec.passes", "a step is called input", "a step is called 'input'"),
 ]  # fmt: skip
 
@@ -212,4 +220,5 @@ BAD_MANIFESTS = [
     *OPTIONS_THAT_GO_TOGETHER,
     *EVALUATIONS,
     *PODS,
+    *BAD_SEARCHES,
 ]

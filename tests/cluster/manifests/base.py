@@ -52,6 +52,23 @@ EVALUATION: dict[str, Any] = {
 }
 """What a good manifest may measure; the tables put it at spec.evaluation."""
 
+SEARCH: dict[str, Any] = {
+    "algorithm": {"tpe": {"seed": 7, "startupTrials": 4}},
+    "parameters": [
+        {"pass": "finetune", "option": "learningRate", "logUniform": {"min": 1e-05, "max": 0.001}},
+        {"pass": "finetune", "option": "r", "integer": {"min": 8, "max": 64, "step": 8}},
+        {"pass": "finetune", "option": "dropout", "uniform": {"min": 0, "max": 0.5}},
+        {"pass": "genai", "option": "blockSize", "choice": [16, 32, 64]},
+    ],
+    "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
+    "maxTrials": 12,
+    "parallelTrials": 2,
+    "maxSeconds": 3600,
+    "maxFailedTrials": 1,
+    "keep": "best",
+}
+"""How a good manifest may be searched; the tables put it at spec.search, beside the evaluation."""
+
 
 class _Delete:
     """Stands for: take it out."""
@@ -114,4 +131,6 @@ TEMPLATE = f"{KUBERNETES}.podTemplate"
 LORA = "spec.passes.0.lora"
 TEXT = "spec.data.0.text"
 EVALUATED: Changes = {"spec.evaluation": EVALUATION}
+SEARCHED: Changes = {**EVALUATED, "spec.search": SEARCH}
+PARAMETERS, OBJECTIVES = "spec.search.parameters", "spec.search.objectives"
 METRICS, CONSTRAINTS = "spec.evaluation.metrics", "spec.evaluation.constraints"

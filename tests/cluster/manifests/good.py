@@ -13,6 +13,7 @@ from tests.cluster.manifests.base import (
     TEXT,
     Good,
 )
+from tests.cluster.manifests.searches import GOOD_SEARCHES
 
 ROWS = {"source": {"s3": {"uri": "s3://team-a/rows.jsonl"}}, "text": {}}
 MOUNT = {"claimName": "models", "mountPath": "/models"}
@@ -80,4 +81,10 @@ GOOD_MANIFESTS = [
     Good("every option of a metric that asks", {**EVALUATED, f"{METRICS}.0.exactMatch": {"maxNewTokens": 4, "batchSize": 32, "labels": ["joy", "fear"], "stop": ["\n", "###"], "ignoreCase": True}}),
     Good("a name with capitals for a metric", {**EVALUATED, f"{METRICS}.2.name": "sizeOnDisk-2"}),
     Good("checkpoints now and then", {"spec.checkpoint": {"everySteps": 1000000}}),
+    Good("a task of lm_eval's, on its own data or on ours", {**EVALUATED, f"{METRICS}.4": {"lmEval": {"task": "arc_easy", "numFewshot": 5}}, f"{METRICS}.5": {
+        "name": "ours", "lmEval": {"task": "arc_easy"}, "data": "train"}}),
+    Good("a task of one's own", {"spec.evaluation": {"data": "holdout", "metrics": [
+        {"lmEval": {"config": {"outputType": "multiple_choice", "docToChoice": ["joy", "fear"]}, "metric": "acc_norm"}},
+        {"name": "words", "lmEval": {"config": {"outputType": "generate_until"}}}]}}),
+    *GOOD_SEARCHES,
 ]  # fmt: skip
