@@ -20,6 +20,12 @@ VERBS = ["run", "plan", "validate", "passes", "import", "watch"]
 
 @pytest.fixture
 def ground(tmp_path: Path) -> CliGround:
+    return CliGround.make(tmp_path)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> CliGround:
+    """For tests of how the interpreter itself starts."""
     return CliGround.make(tmp_path, fresh=True)
 
 
@@ -115,12 +121,12 @@ def test_a_usage_error_with_json_is_a_document_too(ground: CliGround) -> None:
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["validate", "job.yaml"], ["plan", "job.yaml"], ["passes"], ["passes", "lora"]]
 )
-def test_it_starts_without_anything_heavy(ground: CliGround, arguments: list[str]) -> None:
-    imports = ImportLog(ground.folder / "log")
+def test_it_starts_without_anything_heavy(fresh: CliGround, arguments: list[str]) -> None:
+    imports = ImportLog(fresh.folder / "log")
     watched = imports.environment
-    path = os.pathsep.join([watched["PYTHONPATH"], str(ground.folder / "plugins")])
+    path = os.pathsep.join([watched["PYTHONPATH"], str(fresh.folder / "plugins")])
 
-    said = ground.run(*arguments, IMPORT_LOG=watched["IMPORT_LOG"], PYTHONPATH=path)
+    said = fresh.run(*arguments, IMPORT_LOG=watched["IMPORT_LOG"], PYTHONPATH=path)
 
     assert said.code == 0
     assert (
@@ -148,12 +154,12 @@ def test_telemetry_is_off_before_anything_is_imported_and_cannot_be_switched_on(
     assert said.stdout == "1 1 1\n[]\n"
 
 
-def test_warnings_of_libraries_stay_off_the_screen_but_for_debug(ground: CliGround) -> None:
-    ground.install(
+def test_warnings_of_libraries_stay_off_the_screen_but_for_debug(fresh: CliGround) -> None:
+    fresh.install(
         "loud", "loud:Loud", 'import warnings\nwarnings.warn("mind the gap")\n' + PASS.format(name="loud", kind="Loud")
     )
 
-    quiet, loud = ground.run("passes"), ground.run("passes", "--debug")
+    quiet, loud = fresh.run("passes"), fresh.run("passes", "--debug")
 
     assert "mind the gap" not in quiet.err
     assert "mind the gap" in loud.err
@@ -205,11 +211,11 @@ def test_a_closed_stream_does_not_hurt(ground: CliGround, closed: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_screen_that_knows_no_unicode_gets_escapes(ground: CliGround, encoding: str) -> None:
-    said = ground.run("validate", "job.yaml", PYTHONIOENCODING=encoding)
-    ground.write_job({}, {})
+def test_a_screen_that_knows_no_unicode_gets_escapes(fresh: CliGround, encoding: str) -> None:
+    said = fresh.run("validate", "job.yaml", PYTHONIOENCODING=encoding)
+    fresh.write_job({}, {})
 
-    two = ground.run("validate", "job.yaml", PYTHONIOENCODING=encoding)
+    two = fresh.run("validate", "job.yaml", PYTHONIOENCODING=encoding)
 
     assert said.code == two.code == 0
     assert "(obey \\u2192 obey)" in two.out
@@ -221,6 +227,24 @@ def test_a_file_name_that_is_no_unicode_is_told_all_the_same(ground: CliGround) 
     assert said.code == 2
     assert "there is no such file" in said.err
     assert "Traceback" not in said.err
+
+
+# The end.
+
+
+ARROW_THAT_ABORTS = "import atexit, os\natexit.register(os.abort)\n"
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_end_of_a_library_that_aborts_now_and_then_is_not_waited_for(tmp_path: Path, code: int) -> None:
+    (tmp_path / "pyarrow.py").write_text(ARROW_THAT_ABORTS)
+    program = f"import pyarrow; from millwright_runner.process import leave; print('all is well'); leave({code})"
+
+    said = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=False, timeout=60
+    )
+
+    assert (said.returncode, said.stdout) == (code, "all is well\n")
 
 
 # Signals before any work.
@@ -250,10 +274,10 @@ def test_a_signal_while_a_job_is_looked_at_ends_it_at_once(
     assert json.loads(out)["exitCode"] == code
 
 
-def test_a_signal_during_imports_ends_it_without_a_traceback(ground: CliGround) -> None:
-    (ground.folder / "plugins" / "typer.py").write_text(SLOW_PASS)
-    with ground.started("run", "job.yaml") as process:
-        while not (ground.folder / "importing").exists():
+def test_a_signal_during_imports_ends_it_without_a_traceback(fresh: CliGround) -> None:
+    (fresh.folder / "plugins" / "typer.py").write_text(SLOW_PASS)
+    with fresh.started("run", "job.yaml") as process:
+        while not (fresh.folder / "importing").exists():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
