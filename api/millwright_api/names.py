@@ -21,6 +21,8 @@ LABEL_JOB = f"{GROUP}/job"
 LABEL_ROLE = f"{GROUP}/role"
 LABEL_STAGE = f"{GROUP}/stage"
 """On a stage's Job and pods: its index, from 0."""
+LABEL_SEGMENT = f"{GROUP}/segment"
+"""On the Job and pods of a search's trials: the first 16 digits of the segment's key."""
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 ANNOTATION_REQUESTED = f"{GROUP}/requested-at"
 """On an OptimizationJob: any new value asks for another preflight, after a Secret was mended."""
@@ -47,6 +49,8 @@ ENV_STEPS = "MILLWRIGHT_STEPS"
 ENV_TRIAL = "MILLWRIGHT_TRIAL"
 """The values of a search's trial, as a JSON list in the order of `search.parameters`; null: as the manifest has it. The steps
 are then counted in the trial's own recipe. Nothing is published."""
+ENV_BASELINE = "MILLWRIGHT_BASELINE"
+"""Set to 0 for all of a search's pods but one: whether to measure the model that the job starts with."""
 ENV_TRIALS = "MILLWRIGHT_TRIALS"
 """For the stage that ends a search, as JSON: `best` (its number), `publish` (numbers, the best included), `reason` (why the
 search ended) and `trials`, a list of {number, at, phase, values, reason, message}."""
@@ -80,7 +84,7 @@ def child_name(job: str, mark: str, suffix: str) -> str:
     Args:
         job: the OptimizationJob's name; cut where it is too long, the digits keep it unique.
         mark: a fingerprint of what the child is for, the resource's uid included.
-        suffix: p, s0, s1, …, r or m: preflight, stages, report, manifest.
+        suffix: p, s0, s1, …, t and a segment's digits, r or m: preflight, stages, trials, report, manifest.
     """
     tail = f"-{mark[:8]}-{suffix}"
     return job[: 57 - len(tail)].rstrip("-") + tail

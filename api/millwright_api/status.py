@@ -6,9 +6,9 @@ Conditions after kstatus: Ready, Reconciling, Stalled. Ours: Validated, Running,
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from pydantic.alias_generators import to_camel
 
 from millwright_api.report import HitOrMiss
@@ -151,12 +151,26 @@ class TrialStatus(_Said):
     phase: Literal["Pending", "Running", "Succeeded", "ConstraintsNotMet", "Pruned", "Failed"] = Field(
         description="ConstraintsNotMet: measured, and not to be published. Pruned: not carried through."
     )
-    at: str = Field(default="", max_length=1024, description="Its values in the order of search.parameters, as JSON.")
+    at: str = Field(
+        default="",
+        max_length=1024,
+        description="Its values in the order of search.parameters, as JSON; where that is too long, # and the same with "
+        "places, from 0, instead of the values of choice and oneOf.",
+    )
     values: list[float] = Field(default=[], description="Of the objectives, in the manifest's order.")
     figures: dict[str, float] = Field(
         default={}, description="With earlyStopping: the first objective after each step."
     )
+    violated: int = Field(default=0, description="How many constraints it does not meet.")
     reason: str = Field(default="", max_length=64, description="Of a failure.")
+    message: str = Field(default="", max_length=128, description="Of a failure, or why it was not carried through.")
+    failed_segment: int | None = Field(default=None, description="Of a failure: which of its Jobs failed, from 0.")
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_empty(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = plain(self)
+        empty = {"violated": 0, "values": [], "figures": {}, "reason": "", "message": "", "at": ""}
+        return {key: value for key, value in told.items() if value != empty.get(key)}
 
 
 class BestTrial(_Said):
@@ -172,6 +186,12 @@ class SearchStatus(_Said):
 
     summary: str = Field(default="", max_length=32, description="For the column: trials that ended, of how many: 5/12.")
     space: int | None = Field(default=None, description="Different points there are; unset: a continuous range.")
+    reason: str = Field(
+        default="",
+        max_length=64,
+        description="Why it is over: AllTrialsDone, SpaceExhausted, OutOfTime, TooManyFailedTrials or NoTrialSucceeded.",
+    )
+    message: str = Field(default="", max_length=256, description="The same for people, with counts.")
     running: int = Field(default=0, description="Jobs that run for trials.")
     succeeded: int = Field(default=0, description="Trials that met the constraints.")
     constraints_not_met: int = Field(default=0, description="Trials that did not.")

@@ -10,9 +10,9 @@ from datetime import datetime
 
 from millwright_api.status import StageStatus
 from millwright_operator.case import Case
-from millwright_operator.clock import ran
-from millwright_operator.observed import SeenPod
-from millwright_operator.stages import stage_name
+from millwright_operator.clock import ran, seconds_between, written
+from millwright_operator.observed import SeenJob, SeenPod
+from millwright_operator.stages import TRIALS, entry_name
 
 
 def account(case: Case) -> list[StageStatus]:
@@ -20,7 +20,10 @@ def account(case: Case) -> list[StageStatus]:
 
     One that status does not have (another version wrote it, or somebody by hand) has not begun.
     """
-    return [_counted(case, entry) for entry in known(case)]
+    return [
+        trials(case, entry) if stage.title == TRIALS else _counted(case, entry)
+        for stage, entry in zip(case.stages, known(case), strict=True)
+    ]
 
 
 def known(case: Case) -> list[StageStatus]:
@@ -28,7 +31,7 @@ def known(case: Case) -> list[StageStatus]:
     missing = case.stages[len(case.status.stages) :]
     return [
         *case.status.stages[: len(case.stages)],
-        *(StageStatus(name=stage_name(case.resource, stage.index), phase="Pending") for stage in missing),
+        *(StageStatus(name=entry_name(case.resource, stage), phase="Pending") for stage in missing),
     ]
 
 
@@ -41,6 +44,30 @@ def attempt(pods: list[SeenPod]) -> SeenPod | None:
 def backoff_limit(attempts: int, entry: StageStatus) -> int:
     """Returns the failures that a stage's Job may still have and go on, after those of Jobs it had before."""
     return max(0, attempts - 1 - entry.earlier_failures)
+
+
+def trials(case: Case, entry: StageStatus) -> StageStatus:
+    """Returns what the trials of a search have used together: time counts while at least one of their Jobs runs."""
+    if entry.phase in ("Succeeded", "Failed"):
+        return entry
+    jobs = [job for job in case.children.jobs if job.role == "trial" and not job.deleting]
+    pods = {job.name: attempt(case.pods_of(job.name)) if not job.finished else None for job in jobs}
+    tries = sum(job.failures + (1 if pods[job.name] or job.complete else 0) for job in jobs)
+    starts = [job.started_at for job in jobs if job.started_at and pods[job.name] and not job.suspended]
+    since, used = entry.active_since, entry.active_seconds
+    if since is None and starts:
+        since = min(starts)
+    elif since is not None and not starts and not _still(jobs, since):
+        ends = [end for job in jobs for end in (job.completed_at, job.suspended_at) if end and end >= since]
+        used, since = used + round(seconds_between(since, max(ends, default=written(case.now)))), None
+    return entry.model_copy(
+        update={"attempts": max(entry.attempts, tries), "active_seconds": used, "active_since": since}
+    )
+
+
+def _still(jobs: list[SeenJob], since: str) -> bool:
+    """Whether a Job runs between two pods of its own: the time counts on, as Kubernetes counts it."""
+    return any(job.started_at and not job.finished and not job.suspended and job.started_at <= since for job in jobs)
 
 
 def _counted(case: Case, entry: StageStatus) -> StageStatus:

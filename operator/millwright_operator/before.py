@@ -80,9 +80,7 @@ def _past_deadline(case: Case, job: SeenJob) -> Finding:
 
 def _start(case: Case, finding: Said) -> Decision:
     """The job starts: written down before the first Job is there, so that the recipe is frozen by then."""
-    entries = [
-        StageStatus(name=stages.stage_name(case.resource, stage.index), phase="Pending") for stage in case.stages
-    ]
+    entries = [StageStatus(name=stages.entry_name(case.resource, stage), phase="Pending") for stage in case.stages]
     started = _status(case, _validating(finding)).model_copy(
         update={"start_time": written(case.now), "stages": entries, "passes": passes.planned(case.stages)}
     )

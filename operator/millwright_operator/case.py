@@ -9,6 +9,7 @@ from millwright_api.status import Status
 from millwright_api.v1alpha1 import Spec
 from millwright_operator import manifests
 from millwright_operator.actions import Action, ApplyManifest
+from millwright_operator.asking import Memory
 from millwright_operator.conditions import Said, condition
 from millwright_operator.observed import Children, Heard, Resource, SeenJob, SeenPod, digest_of
 from millwright_operator.platform import Platform
@@ -32,6 +33,7 @@ class Case:
         heard: the latest progress.
         platform: what children are made with.
         now: the time.
+        memory: what was found out about its search, if it has one.
     """
 
     resource: Resource
@@ -42,6 +44,7 @@ class Case:
     heard: Heard | None
     platform: Platform
     now: datetime
+    memory: Memory
 
     @property
     def validated(self) -> Said:

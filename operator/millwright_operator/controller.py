@@ -7,15 +7,18 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from millwright_api import names
 from millwright_operator.actions import Action, WriteStatus
+from millwright_operator.asking import Memory
 from millwright_operator.cache import KINDS, Cache, Kind
 from millwright_operator.cluster import ApiError, Cluster
+from millwright_operator.conditions import finished
 from millwright_operator.deeds import Deeds, Stale
 from millwright_operator.metrics import Metrics
-from millwright_operator.observed import Body, Heard, Key
+from millwright_operator.observed import Body, Children, Heard, Key, Resource
 from millwright_operator.pace import Pace
 from millwright_operator.platform import Platform
 from millwright_operator.queue import TryLater, WorkQueue
@@ -56,6 +59,7 @@ class Controller:
         self.cache = Cache()
         self.queue: WorkQueue[Key] = WorkQueue(self._work, workers=workers)
         self._heard: dict[Key, Heard] = {}
+        self._memories: dict[Key, Memory] = {}
         self._pace = Pace()
         self._deeds = Deeds(cluster, self._take, self._gone, metrics, instance=instance, now=now)
         metrics.watch(lambda: self.queue.depth, self.cache.resources)
@@ -67,6 +71,7 @@ class Controller:
         if key is not None:
             if gone and kind == "optimizationjobs":
                 self._heard.pop(key, None)
+                self._memories.pop(key, None)
                 self._deeds.refused.pop(key, None)
                 self._pace.forget(key)
             self.queue.add(key)
@@ -112,7 +117,7 @@ class Controller:
         self._metrics.reconciles.inc()
         heard = self._heard.get(key)
         children = replace(self.cache.children(key), refused=self._deeds.refused.get(key))
-        actions = reconcile(resource, children, heard, self._platform, self._now())
+        actions = await self._decide(resource, children, heard)
         try:
             with self._metrics.seconds.time():
                 again = await self._deeds.do(resource, self._paced(key, actions))
@@ -124,6 +129,16 @@ class Controller:
         else:
             if again is not None:
                 self.queue.add(key, again)
+
+    async def _decide(self, resource: Resource, children: Children, heard: Heard | None) -> tuple[Action, ...]:
+        """What is to be done. For a search in a thread, so that others need not wait: to ask TPE for a trial takes tenths
+        of a second."""
+        if "search" not in resource.spec or finished(resource.status):
+            self._memories.pop(resource.key, None)
+            return reconcile(resource, children, heard, self._platform, self._now())
+        memory = self._memories.setdefault(resource.key, Memory())
+        look = partial(reconcile, resource, children, heard, self._platform, self._now(), memory=memory)
+        return await asyncio.to_thread(look)
 
     def _paced(self, key: Key, actions: Iterable[Action]) -> list[Action]:
         """Leaves out a status write for progress alone whose time has not come; it is asked for again then."""

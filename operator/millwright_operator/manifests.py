@@ -16,9 +16,13 @@ from millwright_operator import stages
 from millwright_operator.observed import Resource
 from millwright_operator.platform import Platform
 from millwright_operator.podspec import JsonMap, pod_spec
+from millwright_search.trials import Segment
 
 FINAL_EXIT_CODES = (2, 3)
 """The user's error, and a gate that failed: the same again would fail again."""
+
+SEGMENT_DIGITS = 16
+"""Of a segment's key, in its label."""
 
 PREFLIGHT_RETRIES, REPORT_RETRIES = 2, 6
 
@@ -69,6 +73,7 @@ def stage_job(
     name: str,
     backoff_limit: int,
     deadline: int | None,
+    trials: str | None = None,
 ) -> JsonMap:
     """Returns a stage's Job.
 
@@ -80,6 +85,7 @@ def stage_job(
         name: the Job's, as status has it.
         backoff_limit: failures after which it fails.
         deadline: seconds that it may run, or None.
+        trials: of a search that is over: what was found; the Job publishes it.
     """
     queue = spec.execution.kubernetes.queue
     steps = {"name": names.ENV_STEPS, "value": f"{stage.first}:{stage.end}"}
@@ -94,7 +100,7 @@ def stage_job(
             image=_runner_image(spec, platform),
             manifest=stages.manifest_name(resource),
             resources=_resources(stage.resources),
-            env=[steps],
+            env=[steps, *_found(trials)],
         ),
         queue=queue,
         backoffLimit=backoff_limit,
@@ -103,8 +109,61 @@ def stage_job(
     )
 
 
-def report_job(resource: Resource, spec: Spec, platform: Platform) -> JsonMap:
-    """Returns the Job that reads what was published and says it again, when the pod that had said it is gone."""
+def trial_job(
+    resource: Resource,
+    spec: Spec,
+    segment: Segment,
+    platform: Platform,
+    *,
+    name: str,
+    resources: Resources,
+    backoff_limit: int,
+    deadline: int | None,
+    baseline: bool,
+) -> JsonMap:
+    """Returns the Job of a segment of a search's trials.
+
+    Args:
+        resource: the OptimizationJob.
+        spec: its spec.
+        segment: what is done.
+        platform: what all jobs have.
+        name: the Job's.
+        resources: of its pod.
+        backoff_limit: failures after which it fails.
+        deadline: seconds that it may run, or None.
+        baseline: whether it measures the model that the job starts with.
+    """
+    queue = spec.execution.kubernetes.queue
+    env = {
+        names.ENV_STEPS: f"{segment.first}:{segment.end}",
+        names.ENV_TRIAL: json.dumps(segment.at, separators=(",", ":")),
+        names.ENV_BASELINE: "1" if baseline else "0",
+    }
+    labels = _labels(resource, "trial") | {names.LABEL_SEGMENT: label(segment)}
+    return _job(
+        resource,
+        name,
+        labels,
+        pod_spec(
+            spec,
+            "trial",
+            platform,
+            image=_runner_image(spec, platform),
+            manifest=stages.manifest_name(resource),
+            resources=_resources(resources),
+            env=[{"name": key, "value": value} for key, value in env.items()],
+        ),
+        queue=queue,
+        backoffLimit=backoff_limit,
+        suspend=queue is not None,
+        **({"activeDeadlineSeconds": deadline} if deadline is not None else {}),
+    )
+
+
+def report_job(resource: Resource, spec: Spec, platform: Platform, trials: str | None = None) -> JsonMap:
+    """Returns the Job that reads what was published and says it again, when the pod that had said it is gone; `trials` as
+    the stage that published it was told them."""
     return _job(
         resource,
         stages.report_name(resource),
@@ -116,7 +175,7 @@ def report_job(resource: Resource, spec: Spec, platform: Platform) -> JsonMap:
             image=_light_image(spec, platform),
             manifest=stages.manifest_name(resource),
             resources=dict(platform.preflight_resources),
-            env=[_all_steps(spec)],
+            env=[_all_steps(spec), *_found(trials)],
         ),
         backoffLimit=REPORT_RETRIES,
     )
@@ -130,6 +189,20 @@ def stage_labels(resource: Resource, index: int) -> dict[str, str]:
 def alone(resource: Resource, index: int) -> dict[str, str]:
     """Returns the labels of which no unfinished pod may be left when a stage's Job is created."""
     return {names.LABEL_JOB: resource.key.name, names.LABEL_ROLE: "stage", names.LABEL_STAGE: str(index)}
+
+
+def label(segment: Segment) -> str:
+    """Returns what a segment's Job and pods are labelled by."""
+    return segment.key[:SEGMENT_DIGITS]
+
+
+def alone_in(resource: Resource, segment: str) -> dict[str, str]:
+    """Returns the labels of which no unfinished pod may be left when the Job of a segment, by its label, is created."""
+    return {names.LABEL_JOB: resource.key.name, names.LABEL_ROLE: "trial", names.LABEL_SEGMENT: segment}
+
+
+def _found(trials: str | None) -> list[JsonMap]:
+    return [] if trials is None else [{"name": names.ENV_TRIALS, "value": trials}]
 
 
 def _job(

@@ -80,6 +80,7 @@ class SeenPod:
         evicted: the kubelet's message when it evicted the pod (status.reason Evicted).
         memory_limit: of its container, as written.
         image: of its container.
+        segment: of a search's trials: the segment's label.
     """
 
     name: str
@@ -98,6 +99,7 @@ class SeenPod:
     evicted: str | None = None
     memory_limit: str | None = None
     image: str | None = None
+    segment: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -120,6 +122,7 @@ class SeenJob:
         completed_at: when it finished, either way.
         backoff_limit, active_deadline, ttl: of its spec.
         owner: uid of the OptimizationJob that it belongs to.
+        segment: of a search's trials: the segment's label.
     """
 
     name: str
@@ -139,6 +142,7 @@ class SeenJob:
     ttl: int | None = None
     deleting: bool = False
     owner: str | None = None
+    segment: str | None = None
 
     @property
     def finished(self) -> bool:

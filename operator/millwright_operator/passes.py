@@ -75,11 +75,11 @@ def running(case: Case, stage: Stage, passes: Sequence[PassStatus]) -> tuple[Job
     """
     heard = case.heard
     if heard is None or heard.pod_uid not in {pod.uid for pod in case.unfinished(stage.index)}:
-        return _kept(case, stage), list(passes)
+        return _kept(case, stage, len(passes)), list(passes)
     at = heard.progress.step_index
-    names = [step.name for step in case.spec.passes]
+    names = [step.name for step in passes]
     if not stage.first <= at < stage.end:
-        return _kept(case, stage), list(passes)
+        return _kept(case, stage, len(passes)), list(passes)
     found = []
     for index, step in enumerate(passes):
         mine = stage.first <= index < stage.end
@@ -88,12 +88,33 @@ def running(case: Case, stage: Stage, passes: Sequence[PassStatus]) -> tuple[Job
     return _progress(heard, names[at], case.status.progress), found
 
 
-def _kept(case: Case, stage: Stage) -> JobProgress | None:
+def of_trial(heard: Heard, name: str, number: int, summary: str, before: JobProgress | None) -> JobProgress:
+    """Returns where a search's trial stands.
+
+    Args:
+        heard: what its pod said.
+        name: of the step that runs.
+        number: the trial's; of those that share what runs, the first.
+        summary: trials that ended, of how many.
+        before: what was said last.
+    """
+    told = _progress(heard, name, before, about=f"trial {number}: ")
+    return told.model_copy(update={"summary": f"{summary} trials"})
+
+
+def publishing(case: Case, number: int, summary: str) -> JobProgress:
+    """Returns where a job stands whose search is over."""
+    about = f"publishing trial {number}"
+    name = case.spec.passes[-1].name
+    return JobProgress(pass_=name, message=about, summary=f"{summary} trials", reported_time=written(case.now))
+
+
+def _kept(case: Case, stage: Stage, steps: int) -> JobProgress | None:
     """What was said last; where that is of an earlier stage, only which step comes now."""
     before = case.status.progress
     if before is None or before.pass_ in stage.steps:
         return before
-    place = f"{stage.first + 1}/{len(case.spec.passes)}"
+    place = f"{stage.first + 1}/{steps}"
     return JobProgress(pass_=stage.steps[0], message="starting", summary=place, reported_time=written(case.now))
 
 
@@ -134,17 +155,18 @@ def _reported(step: PassStatus, told: PassReport) -> PassStatus:
     )
 
 
-def _progress(heard: Heard, name: str, before: JobProgress | None) -> JobProgress:
+def _progress(heard: Heard, name: str, before: JobProgress | None, about: str = "") -> JobProgress:
     """The loss is told now and then only: the last one stays while the pass does what it did."""
     said = heard.progress
-    same = before is not None and (before.pass_, before.message) == (name, shown(said.message, 256))
+    message = shown(about + said.message, 256)
+    same = before is not None and (before.pass_, before.message) == (name, message)
     loss = round(said.loss, 6) if said.loss is not None and math.isfinite(said.loss) else None
     percent = _percent(said)
     place = f"{said.step_index + 1}/{max(said.steps, said.step_index + 1)}"
     eta = said.eta_seconds
     return JobProgress(
         pass_=name,
-        message=shown(said.message, 256),
+        message=message,
         percent=percent,
         step=said.done,
         total_steps=said.total,

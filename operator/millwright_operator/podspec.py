@@ -17,6 +17,9 @@ USER = 65532
 TOKEN_SECONDS = 3600
 """Life of the token for the progress endpoint; the kubelet renews it."""
 
+WORKING: tuple[names.Role, ...] = ("stage", "trial")
+"""Roles whose pods do passes."""
+
 JsonMap = dict[str, Any]
 
 
@@ -34,7 +37,8 @@ def pod_spec(
 
     Args:
         spec: the job's.
-        role: what it is for; only a stage is placed by nodeSelector and affinity: a look at the job needs no such node.
+        role: what it is for; only stages and trials are placed by nodeSelector and affinity: a look at the job needs no
+            such node.
         platform: what all jobs have.
         image: what it runs.
         manifest: name of the job's ConfigMap.
@@ -42,13 +46,14 @@ def pod_spec(
         env: besides what every pod has.
     """
     kubernetes, template = spec.execution.kubernetes, spec.execution.kubernetes.pod_template
-    env = [*env, *([{"name": names.ENV_IMAGE, "value": image}] if role == "stage" else [])]
+    program = "stage" if role == "trial" else role
+    env = [*env, *([{"name": names.ENV_IMAGE, "value": image}] if role in WORKING else [])]
     volumes, mounts = _volumes(spec, role, platform, manifest)
     container = {
         "name": names.CONTAINER,
         "image": image,
         **({"imagePullPolicy": platform.image_pull_policy} if platform.image_pull_policy else {}),
-        "command": ["python", "-m", "millwright_runner.pod", role],
+        "command": ["python", "-m", "millwright_runner.pod", program],
         "env": [*(_plain(e) for e in template.env), *_environment(platform, role), *env],
         "envFrom": [{"secretRef": {"name": credential.secret_name}} for credential in spec.credentials],
         "resources": resources,
@@ -73,7 +78,7 @@ def pod_spec(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "terminationGracePeriodSeconds": template.termination_grace_period_seconds if role == "stage" else 30,
+        "terminationGracePeriodSeconds": template.termination_grace_period_seconds if role in WORKING else 30,
         **_placed(template, role),
         "containers": [container],
         "volumes": [*volumes, *_memory(kubernetes.shared_memory)],
@@ -81,11 +86,11 @@ def pod_spec(
 
 
 def _placed(template: PodTemplate, role: names.Role) -> JsonMap:
-    """What the manifest says of the pod as a whole; of its place, only for stages."""
+    """What the manifest says of the pod as a whole; of its place, only where passes are done."""
     keys = ["tolerations", "priorityClassName", "serviceAccountName", "imagePullSecrets"]
     said = _plain(template)
     return {
-        key: said[key] for key in [*keys, *(["nodeSelector", "affinity"] if role == "stage" else [])] if said.get(key)
+        key: said[key] for key in [*keys, *(["nodeSelector", "affinity"] if role in WORKING else [])] if said.get(key)
     }
 
 
@@ -114,7 +119,7 @@ def _volumes(spec: Spec, role: names.Role, platform: Platform, manifest: str) ->
         {"name": "scratch", "mountPath": names.SCRATCH_FOLDER},
         {"name": "shm", "mountPath": "/dev/shm"},
     ]
-    if role == "stage" and platform.progress_url:
+    if role in WORKING and platform.progress_url:
         folder, _, file = names.TOKEN_FILE.rpartition("/")
         token = {"path": file, "audience": names.AUDIENCE, "expirationSeconds": TOKEN_SECONDS}
         volumes.append({"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}})
@@ -144,7 +149,7 @@ def _environment(platform: Platform, role: names.Role) -> list[JsonMap]:
     }
     if platform.allow_remote_code:
         values[names.ENV_ALLOW_REMOTE_CODE] = "1"
-    if role == "stage" and platform.progress_url:
+    if role in WORKING and platform.progress_url:
         values[names.ENV_PROGRESS_URL] = platform.progress_url
     writer = {"name": names.ENV_WRITER, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
     return [*({"name": name, "value": value} for name, value in values.items()), writer]

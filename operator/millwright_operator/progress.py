@@ -141,7 +141,7 @@ class Endpoint:
         if found is None:
             raise web.HTTPForbidden(text=f"pod {bearer.pod} belongs to no job that is known here")
         key, pod = found
-        if pod.finished or pod.role != "stage":
+        if pod.finished or pod.role not in ("stage", "trial"):
             raise web.HTTPForbidden(text=f"pod {bearer.pod} runs no stage")
         if (wait := self._too_often(bearer.uid)) > 0:
             raise web.HTTPTooManyRequests(text="too many reports of one pod", headers={"Retry-After": f"{wait:.0f}"})

@@ -1,4 +1,4 @@
-"""What is → what to do. Pure: no clock, no network, no memory of its own.
+"""What is → what to do. Pure: no clock, no network; what it remembers only saves time.
 
 Level-triggered: the answer depends on what is there, never on which event came. Events may be lost, repeated and
 reordered, the operator may die at any line, children may be deleted by hand: the next call goes on from what it sees.
@@ -18,19 +18,26 @@ from pydantic import ValidationError
 from millwright_api.status import Status
 from millwright_api.v1alpha1 import Spec
 from millwright_operator.actions import Action, DeleteJob, LookAgain, PatchJob, WriteStatus
+from millwright_operator.asking import Memory
 from millwright_operator.before import look
 from millwright_operator.case import Case, Decision
 from millwright_operator.conditions import Said, State, conditions, finished
 from millwright_operator.fitting import fitted
 from millwright_operator.observed import Children, Heard, Resource
 from millwright_operator.platform import Platform
-from millwright_operator.stages import stages_of
+from millwright_operator.searchstages import stages_at
 from millwright_operator.story import story
 from millwright_operator.working import work
 
 
 def reconcile(
-    resource: Resource, children: Children, heard: Heard | None, platform: Platform, now: datetime
+    resource: Resource,
+    children: Children,
+    heard: Heard | None,
+    platform: Platform,
+    now: datetime,
+    *,
+    memory: Memory | None = None,
 ) -> tuple[Action, ...]:
     """Returns what brings a job one step further, in order; nothing when all is as it should be.
 
@@ -40,6 +47,7 @@ def reconcile(
         heard: the latest progress of one of its pods.
         platform: what the children are made with.
         now: the present time, with its time zone.
+        memory: saves asking a search's course the same again; it changes no answer.
     """
     if resource.deleting:
         return ()
@@ -50,7 +58,9 @@ def reconcile(
         spec = Spec.model_validate(resource.spec)
     except ValidationError as error:
         return _actions(resource, mine, Decision(_refused(resource, error, now)))
-    case = Case(resource, resource.status, spec, stages_of(spec), mine, heard, platform, now)
+    stages = stages_at(spec, resource.status.search)
+    case = Case(resource, resource.status, spec, stages, mine, heard, platform, now, memory or Memory())
+    case.memory.begin(resource)
     return _actions(resource, mine, work(case) if resource.status.start_time else look(case))
 
 

@@ -76,6 +76,7 @@ def job(body: Body) -> SeenJob | None:
         ttl=_number(spec.get("ttlSecondsAfterFinished")),
         deleting=bool(meta.get("deletionTimestamp")),
         owner=_owner(body, names.KIND),
+        segment=_labels(body).get(names.LABEL_SEGMENT),
     )
 
 
@@ -111,6 +112,7 @@ def pod(body: Body) -> SeenPod | None:
         evicted=(_text(state.get("message")) or "") if state.get("reason") == "Evicted" else None,
         memory_limit=str(limits["memory"]) if "memory" in limits else None,
         image=_text(template.get("image")),
+        segment=_labels(body).get(names.LABEL_SEGMENT),
     )
 
 

@@ -14,6 +14,9 @@ from millwright_api.quantities import amount, in_bytes
 from millwright_api.v1alpha1 import Spec
 from millwright_operator.observed import Resource
 
+TRIALS = "trials"
+"""What the first stage of a search is called: all of its trials' Jobs together."""
+
 _NOT_THE_RECIPE = ("suspend", "retry", "ttlSecondsAfterFinished", "activeDeadlineSeconds")
 """What changes nothing about the result, nor about whether it can be made."""
 
@@ -31,6 +34,7 @@ class Stage:
         first, end: its steps; `end` is not included.
         steps: their names.
         resources: what its pod asks for.
+        title: what it is called, where it is not its steps that say it.
     """
 
     index: int
@@ -38,6 +42,7 @@ class Stage:
     end: int
     steps: tuple[str, ...]
     resources: Resources
+    title: str = ""
 
 
 def stages_of(spec: Spec) -> tuple[Stage, ...]:
@@ -72,6 +77,16 @@ def stage_name(resource: Resource, index: int) -> str:
     """Returns the name of a stage's Job. Once the first has started, the names in status count: an update of the schema
     may add defaults to the spec, and must not make a second Job."""
     return child_name(resource.key.name, _mark(resource, "stage"), f"s{index}")
+
+
+def entry_name(resource: Resource, stage: Stage) -> str:
+    """Returns what status calls a stage: by its Job's name, or, as all of a search's Jobs, trials."""
+    return TRIALS if stage.title == TRIALS else stage_name(resource, stage.index)
+
+
+def trial_name(resource: Resource, key: str) -> str:
+    """Returns the name of the Job of a search's segment, by the segment's key."""
+    return child_name(resource.key.name, _mark(resource, "stage"), f"t{key[:10]}")
 
 
 def report_name(resource: Resource) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Literal
 
 from millwright_api.report import cut
-from millwright_api.status import ConditionType, StageStatus, Status
+from millwright_api.status import ConditionType, SearchStatus, StageStatus, Status
 from millwright_operator.actions import Tell
 from millwright_operator.conditions import condition
 from millwright_operator.failures import WAITING, disruption, end_of
 from millwright_operator.observed import Children, Resource
+from millwright_operator.trialstatus import best_of
 
 EVENT_BYTES = 1000
 """Of an Event's note; Kubernetes takes 1 kB."""
@@ -29,6 +30,7 @@ def story(resource: Resource, children: Children, status: Status) -> tuple[Tell,
     return (
         *_preflight(resource, before, status),
         *_stages(resource, children, before, status),
+        *_trials(resource, before.search or SearchStatus(), status.search or SearchStatus()),
         *_waiting(resource, before, status),
         *_suspension(resource, before, status),
         *_verdict(resource, before, status),
@@ -84,6 +86,21 @@ def _lost(resource: Resource, children: Children, old: StageStatus, now: StageSt
     elif now.phase == "Queued":
         message = f"{title}: its queue took its resources back; it goes on when they are free"
         yield _tell(resource, "Normal", "Preempted", message, old.pod)
+
+
+def _trials(resource: Resource, before: SearchStatus, after: SearchStatus) -> Iterator[Tell]:
+    """Of trials only what a person wants: failures, a new best one, and the end."""
+    told = {entry.number for entry in before.trials if entry.phase == "Failed"}
+    for entry in after.trials:
+        if entry.phase == "Failed" and entry.number not in told:
+            message = f"trial {entry.number} failed: {entry.reason}: {entry.message}"
+            yield _tell(resource, "Warning", "TrialEnded", message, f"failed/{entry.number}")
+    was = before.best.number if before.best else None
+    if after.best and after.best.number != was:
+        message = f"{best_of(after)}: the best of {after.summary} trials"
+        yield _tell(resource, "Normal", "TrialEnded", message, f"best/{after.best.number}")
+    if after.reason and not before.reason:
+        yield _tell(resource, "Normal", "SearchOver", f"{after.reason}: {after.message}", "search")
 
 
 def _waiting(resource: Resource, before: Status, after: Status) -> Iterator[Tell]:
