@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,8 +60,9 @@ class Option:
     text: str
 
 
+@functools.cache
 def of(model: type[BaseModel]) -> Schema:
-    """Returns a model's JSON schema, by the names that manifests use."""
+    """Returns a model's JSON schema, by the names that manifests use; one for all, not to be changed."""
     return model.model_json_schema(by_alias=True)
 
 

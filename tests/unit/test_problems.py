@@ -168,12 +168,6 @@ def job(**spec: Any) -> dict[str, Any]:
     }
 
 
-def test_fields_of_later_versions_are_no_misspellings() -> None:
-    assert problems(job(search={}), OptimizationJob) == [
-        "spec.search: is not supported by this version yet (leave it out)"
-    ]
-
-
 class TestAnEvaluation:
     def problems(self, **evaluation: Any) -> list[str]:
         return problems(job(evaluation={"metrics": [{"sizeOnDisk": {}}], **evaluation}), OptimizationJob)
@@ -211,7 +205,7 @@ class TestAnEvaluation:
 
 
 @pytest.mark.parametrize("source", ["azureBlob", "azureML"])
-def test_sources_of_later_versions_neither(source: str) -> None:
+def test_sources_of_later_versions_are_no_misspellings(source: str) -> None:
     data = [{"name": "d", "source": {source: {}}, "text": {}}]
 
     assert problems(job(model={source: {}}), OptimizationJob) == [
