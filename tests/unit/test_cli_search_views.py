@@ -117,7 +117,7 @@ class TestLines:
             "trial 0 (1/4): failed, InvalidData: training diverged",
             "trial 1 (2/4): accuracy 0.4; constraints not met: accuracy is 0.4; min 0.8: off by 0.4",
             "trial 2 (3/4): accuracy 0.3; pruned: after finetune accuracy was 0.3; the median of 5 earlier trials is 0.8",
-            "search over, NoTrialSucceeded: 1 of 3 trials failed",
+            "search over: 1 of 3 trials failed",
         ]
 
     def test_a_short_pass_says_nothing_and_a_long_one_every_tenth(

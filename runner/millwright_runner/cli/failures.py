@@ -8,7 +8,7 @@ from typing import BinaryIO
 from rich.console import Console
 from rich.text import Text
 
-from millwright_api.errors import MillwrightError, PassFailed, Stopped, TryAgain, UserError
+from millwright_api.errors import MillwrightError, PassFailed, Stopped, TrialsFailed, TryAgain, UserError
 from millwright_api.report import RunReport
 from millwright_runner.record import InternalError, as_failure
 from millwright_runner.words import plural
@@ -71,8 +71,8 @@ def tell(error: MillwrightError, console: Console, details: Path | None = None) 
 
 
 def needs_traceback(error: MillwrightError) -> bool:
-    """Whether a traceback helps: only where the cause is code, not input."""
-    return isinstance(error, InternalError | PassFailed)
+    """Whether a traceback helps: where the cause is code, not input; of trials, the log has what each of them met."""
+    return isinstance(error, InternalError | PassFailed | TrialsFailed)
 
 
 def _hint(error: MillwrightError) -> str | None:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING, Literal, Protocol
 
 from rich.console import Console
 
@@ -31,16 +30,9 @@ from millwright_runner.cli.options import (
     SignKeyOption,
 )
 from millwright_runner.cli.places import settings
-from millwright_runner.cli.watch import Lines, Watch
+from millwright_runner.cli.watch import Watch
+from millwright_runner.cli.works import How, Once, Searched, Work
 from millwright_runner.passes import StopFlag
-from millwright_runner.plan import Plan, Settings, make_plan
-
-if TYPE_CHECKING:
-    from millwright_runner.cli.searching import SearchWatch
-    from millwright_runner.cli.trials import Board
-
-How = Literal["live", "lines", "not"]
-"""How a run is watched."""
 
 NAME = "run"
 EXAMPLE = "[bold]Example[/bold]  millwright run job.yaml --set passes.finetune.training.maxSteps=20"
@@ -68,9 +60,9 @@ def command(
     if not quiet:
         screen.tell_imported(job.imported)
         screen.tell_ignored(_ignored(job.job, parallel))
-    work: _Work = _Once(job.job, chosen)
+    work: Work = Once(job.job, chosen)
     if job.job.spec.search is not None:
-        work = _Search(job.job, chosen, parallel)
+        work = Searched(job.job, chosen, parallel)
     elif parallel is not None:
         raise failures.UsageError("--parallel is for a search, and the manifest has none", hint="leave it out")
     try:
@@ -98,99 +90,7 @@ def _ignored(job: OptimizationJob, parallel: int | None) -> list[str]:
     return manifest.for_a_cluster(job) + (["spec.search.parallelTrials (here: --parallel)"] if waits else [])
 
 
-class _Work(Protocol):
-    """What a command does, once somebody watches.
-
-    Attributes:
-        plan: what failures and the closing text speak of.
-        board: of a search.
-    """
-
-    plan: Plan
-    board: Board | None
-
-    def prepare(self) -> list[str]:
-        """Looks at everything first; returns what a person should know."""
-
-    def watch(self, console: Console, how: How) -> Watch:
-        """Returns who watches it."""
-
-    def do(self, stop: StopFlag) -> RunReport:
-        """Does it."""
-
-
-class _Once:
-    """A job without a search."""
-
-    plan: Plan
-    board = None
-
-    def __init__(self, job: OptimizationJob, chosen: Settings) -> None:
-        self._job, self._settings = job, chosen
-
-    def prepare(self) -> list[str]:
-        """Satisfies `_Work`."""
-        self.plan = make_plan(self._job, self._settings)
-        return []
-
-    def watch(self, console: Console, how: How) -> Watch:
-        """Satisfies `_Work`."""
-        if how == "live":
-            from millwright_runner.cli.live import LiveView
-
-            self._watch: Watch = LiveView(console)
-        else:
-            self._watch = Lines(console.file) if how == "lines" else Watch()
-        return self._watch
-
-    def do(self, stop: StopFlag) -> RunReport:
-        """Satisfies `_Work`."""
-        from millwright_runner import pipeline
-
-        return pipeline.run(self.plan, self._settings, self._watch, stop)
-
-
-class _Search:
-    """A job with a search."""
-
-    plan: Plan
-
-    def __init__(self, job: OptimizationJob, chosen: Settings, parallel: int | None) -> None:
-        self._job, self._settings, self._parallel = job, chosen, parallel
-
-    @property
-    def board(self) -> Board | None:
-        """Satisfies `_Work`."""
-        return self._watch.board
-
-    def prepare(self) -> list[str]:
-        """Satisfies `_Work`."""
-        from millwright_runner import searching
-
-        self._prepared = searching.prepare(self._job, self._settings)
-        self.plan = self._prepared.outline.plan
-        return [*self._prepared.plan.notes, *searching.notes(self._prepared, self._parallel)]
-
-    def watch(self, console: Console, how: How) -> Watch:
-        """Satisfies `_Work`."""
-        from millwright_runner.cli.searching import SearchLines, SearchWatch
-
-        if how == "live":
-            from millwright_runner.cli.live_search import SearchView
-
-            self._watch: SearchWatch = SearchView(console)
-        else:
-            self._watch = SearchLines(console.file) if how == "lines" else SearchWatch()
-        return self._watch
-
-    def do(self, stop: StopFlag) -> RunReport:
-        """Satisfies `_Work`."""
-        from millwright_runner import searching
-
-        return searching.run(self._prepared, self._watch, stop, parallel=self._parallel)
-
-
-def _watched(work: _Work, job: manifest.Manifest, *, quiet: bool, debug: bool) -> RunReport:
+def _watched(work: Work, job: manifest.Manifest, *, quiet: bool, debug: bool) -> RunReport:
     """Does it with somebody watching.
 
     Raises:

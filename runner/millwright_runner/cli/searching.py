@@ -54,7 +54,7 @@ class SearchWatch(Watch):
 
     def over(self, over: Over) -> None:
         """Told when no trial comes any more."""
-        self.known.over = over
+        self.known.end_all(over)
 
     @property
     def known(self) -> Board:
@@ -111,7 +111,7 @@ class SearchLines(Lines, SearchWatch):
     def over(self, over: Over) -> None:
         """Says why."""
         super().over(over)
-        self._say(f"search over, {over.reason}: {over.message}")
+        self._say(f"search over: {over.message}")
 
     def of_trial(self, name: str, line: str) -> None:
         """Says something of a trial."""

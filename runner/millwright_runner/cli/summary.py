@@ -47,6 +47,7 @@ def summary(plan: Plan, report: RunReport, console: Console | None = None, board
 
         searched = closing(board, console)
         rows.append(("trials", f"{made.uri}{TRIALS}"))
+        rows[2] = ("time", f"{duration(board.seconds)} for {plural(len(board.outcomes), 'trial')}")
     text = "\n".join(f"{name:<8}{value}" for name, value in rows)
     how = try_it(made.uri, made.format, _base(plan))
     measured = tables.text(report.evaluation, report.constraints, console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ class Board:
         over: the end; None before it.
         best: the best trial so far; None: none succeeded yet.
         front: the Pareto front so far, by number.
+        seconds: that all trials together took, in the end.
     """
 
     outline: Outline
@@ -57,6 +59,8 @@ class Board:
     over: Over | None = None
     best: int | None = None
     front: tuple[int, ...] = ()
+    seconds: float = 0.0
+    _began: float = field(default_factory=time.monotonic)
 
     @property
     def search(self) -> Search:
@@ -68,6 +72,10 @@ class Board:
         self.outcomes[number] = outcome
         self.best = verdict.best(self.search, self.outcomes)
         self.front = verdict.front(self.search, self.outcomes)
+
+    def end_all(self, over: Over) -> None:
+        """Takes the search's end."""
+        self.over, self.seconds = over, time.monotonic() - self._began
 
     @property
     def algorithm(self) -> str:

@@ -55,7 +55,7 @@ def prepare(job: OptimizationJob, settings: Settings) -> Prepared:
     plan = plan_search(job, settings)
     first = course(job.spec, {}, {}, {}, limit=1).trials[0]
     trial = make_plan(trial_job(job, first.at), settings, plan.found, publishes=False)
-    return Prepared(job, settings, plan, Outline.of(search, trial))
+    return Prepared(job, settings, plan, Outline(search, trial, plan.trials, plan.size))
 
 
 def run(

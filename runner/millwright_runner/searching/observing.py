@@ -9,7 +9,6 @@ from typing import Protocol
 from millwright_api.search import Search
 from millwright_runner.plan import Plan
 from millwright_runner.steps import Observer
-from millwright_search import space
 from millwright_search.trials import Outcome, Over, Segment, Trial
 
 
@@ -21,19 +20,13 @@ class Outline:
         search: as the manifest has it.
         plan: of its first trial.
         trials: how many there are at most.
-        points: how many different ones there are; None: more than can be counted.
+        points: how many different ones there are; None: a continuous range.
     """
 
     search: Search
     plan: Plan
     trials: int
     points: int | None
-
-    @classmethod
-    def of(cls, search: Search, plan: Plan) -> Outline:
-        """Counts the space."""
-        points = space.size(search)
-        return cls(search, plan, min(search.max_trials, points or search.max_trials), points)
 
     def units(self) -> Mapping[str, str]:
         """Returns each metric's unit, by the metric's name."""

@@ -16,7 +16,7 @@ from millwright_runner.pipeline import Part
 from millwright_runner.plan import Found, Settings, look_up, make_plan
 from millwright_runner.steps import Observer
 from millwright_runner.training.loading import release_memory
-from millwright_runner.trials import passes_of, trial_job
+from millwright_runner.trials import in_manifest, passes_of, trial_job
 from millwright_search.trials import Seen, Segment, Trial
 
 
@@ -59,6 +59,7 @@ class Bench:
             failure = record.as_failure(error)
             if isinstance(failure, record.InternalError):
                 raise
+            in_manifest(failure, self._job, trial.at)
             traceback.print_exception(error)  # into the log: the search may end well
             sys.stderr.flush()
             return Seen("Failed", reason=failure.reason, message=str(failure))
