@@ -9,7 +9,7 @@ from millwright_api.quantities import figure
 from millwright_api.v1alpha1 import Spec
 from millwright_search import space, verdict
 from millwright_search.ask import ask, needs
-from millwright_search.segments import segments
+from millwright_search.segments import Cutter
 from millwright_search.trials import Course, Outcome, Over, OverReason, Seen, Segment, Trial
 
 
@@ -65,16 +65,17 @@ class _Known:
     ) -> None:
         assert spec.search is not None  # the caller has one
         self.spec, self.search, self.seen = spec, spec.search, seen
-        self.trials, self.outcomes = dict(trials), dict(outcomes)
+        self.trials, self.outcomes, self.cutter = dict(trials), dict(outcomes), Cutter(spec)
         self.wanted: dict[str, Segment] = {}
         self.failed: dict[str, Outcome] = {}
         for number, outcome in self.outcomes.items():
             if outcome.failed_segment is not None:
-                self.failed[segments(spec, self.trials[number].at)[outcome.failed_segment].key] = outcome
+                path = self.cutter.segments(self.trials[number].at)
+                self.failed[path[outcome.failed_segment].key] = outcome
 
     def follow(self, trial: Trial) -> None:
         """Follows a trial through its segments to where it stands: at its end, at one that runs, or at one that is wanted."""
-        path = segments(self.spec, trial.at)
+        path = self.cutter.segments(trial.at)
         # Who has come further needs no earlier segment, but for the figures that earlyStopping keeps.
         reached = max((segment.index for segment in path if segment.key in self.seen), default=0)
         figures: dict[str, float] = {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 
 from millwright_api.names import fingerprint
-from millwright_api.search import Parameter, Point, Search
-from millwright_api.v1alpha1 import Spec, Step
+from millwright_api.search import Point
+from millwright_api.v1alpha1 import Spec
 from millwright_search import space
 from millwright_search.trials import Segment
 
@@ -22,65 +22,82 @@ def segments(spec: Spec, at: Point) -> tuple[Segment, ...]:
 
     Whether there is a cut depends on nothing that comes after it, so trials that begin alike are cut alike.
     """
-    assert spec.search is not None  # the callers have one
-    search, steps = spec.search, space.recipe(spec, at)
-    names = [step.name for step in spec.passes]
-    places = [names.index(step.name) for step in steps]
-    cuts = [j for j in range(1, len(steps)) if _cut(spec, search, at, steps[j - 1 : j + 1], names)]
-    found = []
-    for index, (first, end) in enumerate(zip([0, *cuts], [*cuts, len(steps)], strict=True)):
-        last = end == len(steps)
-        known = at if last else _beginning(search, at, names[: places[end - 1] + 1])
-        own = tuple(step.name for step in steps[first:end])
-        key = fingerprint([[_plain(value) for value in known], own, last])
-        found.append(Segment(key=key, index=index, at=known, first=first, end=end, steps=own, last=last))
-    return tuple(found)
+    return Cutter(spec).segments(at)
 
 
-def _cut(spec: Spec, search: Search, at: Point, around: Sequence[Step], names: list[str]) -> bool:
-    before, after = around
-    if search.early_stopping is not None or not _same_resources(spec, before, after):
-        return True
-    edge = names.index(before.name) + 1
-    passed, coming = names[:edge], names[edge : names.index(after.name) + 1]
-    return _shared(search, at, passed) and any(
-        _parts(search, parameter, value, passed, coming) for parameter, value in zip(search.parameters, at, strict=True)
-    )
+class Cutter:
+    """A job's passes, to be cut at many points: what does not depend on the point is looked up once. Steps are told by their
+    places in the manifest, parameters by theirs in the search."""
 
+    def __init__(self, spec: Spec) -> None:
+        assert spec.search is not None  # the callers have one
+        search = spec.search
+        self._parameters, self._names = search.parameters, [step.name for step in spec.passes]
+        self._place = {name: place for place, name in enumerate(self._names)}
+        self._switch: dict[int, int] = {}
+        self._varied: set[int] = set()
+        self._continuous: set[int] = set()
+        for index, parameter in enumerate(search.parameters):
+            listed = space.values(parameter)
+            if parameter.switches:
+                self._switch |= {self._place[step]: index for step in parameter.steps}
+            elif listed is None or len(listed) > 1:
+                self._varied.add(self._place[parameter.steps[0]])
+            if listed is None:
+                self._continuous.add(index)
+        default = spec.execution.kubernetes.resources
+        asked = {id(own): own.by_value() for own in (default, *(step.resources or default for step in spec.passes))}
+        self._resources = [asked[id(step.resources or default)] for step in spec.passes]
+        self._everywhere = search.early_stopping is not None
+        size = space.size(search)
+        trials = search.max_trials if size is None else min(size, search.max_trials)
+        self._few = cache(lambda edge: space.variants(search, set(self._names[:edge])) < trials)
 
-def _same_resources(spec: Spec, one: Step, other: Step) -> bool:
-    default = spec.execution.kubernetes.resources
-    a, b = one.resources or default, other.resources or default
-    return a is b or a.by_value() == b.by_value()
+    def segments(self, at: Point) -> tuple[Segment, ...]:
+        """Returns what `segments` returns."""
+        steps = [place for place in range(len(self._names)) if self._runs(at, place)]
+        cuts = [j for j in range(1, len(steps)) if self._cut(at, steps[j - 1], steps[j])]
+        found = []
+        for index, (first, end) in enumerate(zip([0, *cuts], [*cuts, len(steps)], strict=True)):
+            last = end == len(steps)
+            known = at if last else self._beginning(at, steps[end - 1])
+            own = tuple(self._names[place] for place in steps[first:end])
+            key = fingerprint([[_plain(value) for value in known], own, last])
+            found.append(Segment(key=key, index=index, at=known, first=first, end=end, steps=own, last=last))
+        return tuple(found)
 
+    def _runs(self, at: Point, place: int) -> bool:
+        index = self._switch.get(place)
+        return index is None or at[index] is True or at[index] == self._names[place]
 
-def _shared(search: Search, at: Point, passed: list[str]) -> bool:
-    """Whether several trials can be expected to begin so."""
-    for parameter, value in zip(search.parameters, at, strict=True):
-        if value is not None and parameter.steps[0] in passed and space.values(parameter) is None:
+    def _cut(self, at: Point, before: int, after: int) -> bool:
+        if self._everywhere or self._resources[before] != self._resources[after]:
+            return True
+        if after not in self._varied and not any(
+            self._open(at, before, place) for place in range(before + 1, after + 1)
+        ):
             return False
-    count = space.size(search)
-    trials = search.max_trials if count is None else min(count, search.max_trials)
-    return space.variants(search, set(passed)) < trials
+        fixed = all(at[index] is None or self._acts_from(at, index) > before for index in self._continuous)
+        return fixed and self._few(before + 1)
 
+    def _open(self, at: Point, before: int, place: int) -> bool:
+        """Whether trials that agree up to a step may differ in whether a later one runs."""
+        index = self._switch.get(place)
+        if index is None or self._parameters[index].on_off:
+            return index is not None
+        coming = [step for step in self._parameters[index].steps if self._place[step] > before]
+        return self._acts_from(at, index) > before and len(coming) > 1
 
-def _parts(search: Search, parameter: Parameter, value: object, passed: Sequence[str], coming: Sequence[str]) -> bool:
-    """Whether trials that agree in the steps that have passed differ by this parameter in one of those that come."""
-    if parameter.one_of is not None:
-        open_ = [step for step in parameter.one_of if step not in passed]
-        return value in open_ and len(open_) > 1 and any(step in coming for step in open_)
-    if parameter.steps[0] not in coming or value is None:
-        return False
-    found = space.values(parameter)
-    return found is None or len(found) > 1
+    def _acts_from(self, at: Point, index: int) -> int:
+        """The first step to which a parameter's value matters: of oneOf, the one that runs."""
+        parameter = self._parameters[index]
+        return self._place[str(at[index]) if parameter.one_of is not None else parameter.steps[0]]
 
-
-def _beginning(search: Search, at: Point, passed: Sequence[str]) -> Point:
-    """A trial's values as far as they matter to the steps that have passed: of oneOf, which of them runs, if any does."""
-    return tuple(
-        value if (value if parameter.one_of is not None else parameter.steps[0]) in passed else None
-        for parameter, value in zip(search.parameters, at, strict=True)
-    )
+    def _beginning(self, at: Point, until: int) -> Point:
+        """A trial's values as far as they matter up to a step."""
+        return tuple(
+            None if value is None or self._acts_from(at, index) > until else value for index, value in enumerate(at)
+        )
 
 
 def _plain(value: bool | int | float | str | None) -> bool | int | float | str | None:

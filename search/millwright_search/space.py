@@ -55,8 +55,9 @@ def draws(search: Search) -> list[int]:
     """Returns the indices of the parameters in the order that their values are chosen: as in the manifest, but a switch (onOff,
     oneOf) before the options of the passes that it switches."""
     order: list[int] = []
+    switched = _switched(search)
     for index, parameter in enumerate(search.parameters):
-        for wanted in (_switch(search, parameter), index):
+        for wanted in (None if parameter.switches else switched.get(parameter.steps[0]), index):
             if wanted is not None and wanted not in order:
                 order.append(wanted)
     return order
@@ -134,17 +135,20 @@ def _values(parameter: Parameter) -> Sequence[bool | int | float | str]:
     return found
 
 
-def _switch(search: Search, parameter: Parameter) -> int | None:
-    """The index of the switch of an option's step; None where it always runs, and of a switch itself."""
-    if parameter.switches:
-        return None
-    step = parameter.steps[0]
-    return next((at for at, other in enumerate(search.parameters) if other.switches and step in other.steps), None)
+def _switched(search: Search) -> dict[str, int]:
+    """Step's name → the index of the parameter that says whether it runs."""
+    return {
+        step: index
+        for index, parameter in enumerate(search.parameters)
+        if parameter.switches
+        for step in parameter.steps
+    }
 
 
 def _heads(search: Search) -> list[Parameter]:
     """The parameters that depend on no other: the rest are options of what these switch."""
-    return [parameter for parameter in search.parameters if _switch(search, parameter) is None]
+    switched = _switched(search)
+    return [one for one in search.parameters if one.switches or one.steps[0] not in switched]
 
 
 def _variants(search: Search, parameter: Parameter, begin: set[str] | None = None) -> float:
