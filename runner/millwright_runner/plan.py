@@ -168,7 +168,14 @@ def look_up(job: OptimizationJob, settings: Settings, fits: Callable[[FoundModel
     return Found(model, data, output, _open_cache(spec.cache.mode, output, settings.cache, memo), memo)
 
 
-def outline(job: OptimizationJob, steps: list[BoundStep], found: Found, find: FindMeasured | None = None) -> Outline:
+def outline(
+    job: OptimizationJob,
+    steps: list[BoundStep],
+    found: Found,
+    find: FindMeasured | None = None,
+    *,
+    anywhere: bool = False,
+) -> Outline:
     """Returns what passes are called in the cache, and what is known of their models.
 
     Args:
@@ -176,6 +183,7 @@ def outline(job: OptimizationJob, steps: list[BoundStep], found: Found, find: Fi
         steps: its passes.
         found: what it names.
         find: looks for measurements; None: in the cache.
+        anywhere: whether what another machine has measured counts, where this one has not.
 
     Raises:
         UnknownMetric, InvalidManifest, ChainMismatch: see `plan_evaluation`.
@@ -183,10 +191,20 @@ def outline(job: OptimizationJob, steps: list[BoundStep], found: Found, find: Fi
     keys = step_keys(steps, found.model.digest, found.digests, job.spec.target)
     if find is None and found.cache is not None:
         find = partial(find_measured, found.cache.store)
-    return Outline(steps, keys, plan_evaluation(job, steps, keys, found.model, data=found.digests, find=find))
+    return Outline(
+        steps, keys, plan_evaluation(job, steps, keys, found.model, data=found.digests, find=find, anywhere=anywhere)
+    )
 
 
-def make_plan(job: OptimizationJob, settings: Settings, found: Found | None = None, *, publishes: bool = True) -> Plan:
+def make_plan(
+    job: OptimizationJob,
+    settings: Settings,
+    found: Found | None = None,
+    *,
+    publishes: bool = True,
+    upto: int | None = None,
+    drawn: Outline | None = None,
+) -> Plan:
     """Looks at everything a job names, and writes nothing to the output.
 
     Args:
@@ -194,6 +212,8 @@ def make_plan(job: OptimizationJob, settings: Settings, found: Found | None = No
         settings: where.
         found: what the job names, where that is known.
         publishes: whether the result is to be published; else it does not matter what the output holds.
+        upto: how many steps are to be done; later ones may still be others, and are not looked at. None: all.
+        drawn: the job's outline, where that is known.
 
     Raises:
         UserError: anything that would make the run fail and can be known now.
@@ -201,12 +221,12 @@ def make_plan(job: OptimizationJob, settings: Settings, found: Found | None = No
     if job.spec.search is not None:
         raise TypeError("a search has no plan of its own, each of its trials has one")
     spec = job.spec
-    bound = registry.bind(job)
-    registry.check_chain(bound)
+    bound = drawn.steps if drawn else registry.bind(job)
+    registry.check_chain(bound[:upto])
 
     def fits(model: FoundModel) -> None:
         """Refuses a pass that the model is not for."""
-        for step in bound:
+        for step in bound[:upto]:
             check_step(step, model, spec.target)
 
     if found is None:
@@ -214,7 +234,7 @@ def make_plan(job: OptimizationJob, settings: Settings, found: Found | None = No
     else:
         fits(found.model)
     output, cache = found.output, found.cache
-    drawn = outline(job, bound, found)
+    drawn = drawn or outline(job, bound, found)
     keys, evaluation = drawn.keys, drawn.evaluation
     published = _published(found, keys[-1], replace=spec.output.replace) if publishes else None
     results = find_results(bound, keys, cache)

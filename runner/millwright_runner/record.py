@@ -103,12 +103,18 @@ def leave(
         besides: what else report.json says.
     """
     document = document_of(report, histories, plan, chosen) | dict(besides or {})
+    if (
+        chosen is not None and not chosen.best
+    ):  # there may be hundreds of them: `millwright report` draws theirs when asked
+        if published:
+            plan.output.write(REPORT, _as_json(document))
+        return
     folder = settings.home / "runs" / plan.job.metadata.name
     folder.mkdir(parents=True, exist_ok=True)
     files = _kept(document, plan) if published else None
     kept = files is not None
     if files is None:
-        text = json.dumps(document, indent=1, ensure_ascii=False).encode()
+        text = _as_json(document)
         manifest = plan.output.read(MANIFEST) if published else None
         files = {REPORT: text, PAGE: page_of(document, json.loads(manifest.data) if manifest else None)}
     for name, data in files.items():
@@ -133,6 +139,10 @@ def document_of(
     }
 
 
+def _as_json(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
 def _kept(document: dict[str, Any], plan: Plan) -> dict[str, bytes] | None:
     """Returns the report and the page that lie in the output, when nothing was done and they say the same; else None."""
     if any(entry["cache"] != "Hit" for entry in document["passes"]):
@@ -152,6 +162,9 @@ def _lasting(document: dict[str, Any]) -> str:
     """What a report says of the result, not of the run, as text: JSON's NaN is not even itself."""
     passes = [{key: entry.get(key) for key in ("name", "pass", "key")} for entry in document["passes"]]
     lasting = {key: value for key, value in document.items() if key not in OF_THE_RUN} | {"passes": passes}
+    if "search" in lasting:
+        trials = [{key: row[key] for key in row if key != "seconds"} for row in lasting["search"]["trials"]]
+        lasting["search"] = lasting["search"] | {"trials": trials}
     return json.dumps(lasting, sort_keys=True)
 
 

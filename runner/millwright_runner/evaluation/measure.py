@@ -88,7 +88,8 @@ class Judge:
                     text = f"{one.metric.name} could not be measured: {type(error).__name__}: {error}"
                     raise PassFailed(text, where=one.metric.where) from error
                 if self.cache is not None and self.cache.writes:
-                    keep_measured(self.cache.store, one.key, one.measured)
+                    for key in filter(None, (one.key, one.anywhere)):
+                        keep_measured(self.cache.store, key, one.measured)
         finally:
             model.close()
         return report_of(point)

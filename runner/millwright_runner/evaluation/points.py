@@ -36,12 +36,14 @@ class Measurement:
     Attributes:
         metric: what is measured.
         key: names all that changes its value (64 hex digits).
+        anywhere: the same without the machine, of a metric that depends on it: names what was measured last, wherever that was.
         measured: what was found, now or before.
     """
 
     metric: BoundMetric
     key: str
-    measured: Measured | None
+    anywhere: str | None = None
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def plan_evaluation(
     *,
     data: Mapping[str, str],
     find: FindMeasured | None,
+    anywhere: bool = False,
 ) -> EvaluationPlan:
     """Looks at what a job measures, and at what is known of it.
 
@@ -120,6 +123,7 @@ def plan_evaluation(
         model: where it starts.
         data: digests of the data sets, by name.
         find: looks for a measurement by its key; None: none is kept.
+        anywhere: whether what another machine has measured counts, where this one has not.
 
     Raises:
         UnknownMetric, InvalidManifest: with the path in the manifest. What only the tokenizer shows is looked at where
@@ -135,7 +139,10 @@ def plan_evaluation(
     for index in measured_steps(job, steps):
         after = steps[index].name if index >= 0 else INPUT
         key = model.digest if index < 0 else keys[index]
-        points.append(Point(after, index, [_measurement(m, key, data, job.spec.target, find) for m in metrics]))
+        found = [_measurement(metric, key, data, job.spec.target) for metric in metrics]
+        for one in found if find is not None else ():
+            one.measured = find(one.key) or (find(one.anywhere) if anywhere and one.anywhere else None)
+        points.append(Point(after, index, found))
     missing = {one.metric.name for point in points for one in point.missing}
     if missing:
         tokens = load_tokens(model.tokenizer)
@@ -162,23 +169,20 @@ def check_formats(job: OptimizationJob, steps: Sequence[BoundStep], metrics: Seq
             )
 
 
-def _measurement(
-    bound: BoundMetric, key: str, data: Mapping[str, str], target: Target, find: FindMeasured | None
-) -> Measurement:
+def _measurement(bound: BoundMetric, key: str, data: Mapping[str, str], target: Target) -> Measurement:
     metric = bound.metric
-    name = fingerprint(
-        {
-            "metric": metric.name,
-            "version": metric.version,
-            "options": metric.key_options(),
-            "data": data[bound.data.name] if bound.data else None,
-            "model": key,
-            "libraries": library_versions(metric.libraries),
-            "target": target.model_dump(mode="json"),
-            "machine": machine() if metric.of_machine else None,
-        }
-    )
-    return Measurement(bound, name, find(name) if find is not None else None)
+    named = {
+        "metric": metric.name,
+        "version": metric.version,
+        "options": metric.key_options(),
+        "data": data[bound.data.name] if bound.data else None,
+        "model": key,
+        "libraries": library_versions(metric.libraries),
+        "target": target.model_dump(mode="json"),
+        "machine": machine() if metric.of_machine else None,
+    }
+    anywhere = fingerprint(named | {"machine": None}) if metric.of_machine else None
+    return Measurement(bound, fingerprint(named), anywhere)
 
 
 def measured_steps(job: OptimizationJob, steps: Sequence[BoundStep]) -> list[int]:

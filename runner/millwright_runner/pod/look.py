@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pydantic.alias_generators import to_camel
 
-from millwright_api.errors import AccessDenied, InvalidManifest, MillwrightError, OutputExists
+from millwright_api.errors import AccessDenied, InvalidManifest, MillwrightError
 from millwright_api.names import ENV_SIGNING_KEY, SCRATCH_FOLDER
 from millwright_api.sources import ExactlyOne
 from millwright_api.v1alpha1 import Data, OptimizationJob
@@ -24,7 +24,7 @@ from millwright_runner.evaluation import BoundMetric, bind_metrics, check_format
 from millwright_runner.models import FoundModel, find_model
 from millwright_runner.plan import Settings, check_remote_code, check_signer, check_step, open_output
 from millwright_runner.published import Published, read_published
-from millwright_runner.recipe import Recipe
+from millwright_runner.recipe import refuse_other_recipe
 from millwright_runner.registry import BoundStep
 from millwright_runner.stores import Conflict, Store
 
@@ -183,14 +183,6 @@ def _no_other(
     """Refuses an output that holds the result of another recipe. Whether the same recipe gives the very same result
     depends on the runner's libraries, which the stage compares."""
     store, published = output.result()
-    if published is None or job.spec.output.replace or not seen.steps:
-        return
-    own = Recipe.of(seen.steps, job.spec.target, seen.model.digest if seen.model else "", data)
-    others = own.differences(published.meta.get("recipe"))
-    if others:
-        raise OutputExists(
-            f"it holds another result ({published.fingerprint[:12]}, of {published.meta.get('job', 'another job')}): "
-            f"{' and '.join(others)} differ",
-            where=store.uri,
-            hint="set spec.output.replace: true, or choose another output",
-        )
+    if seen.steps:
+        model = seen.model.digest if seen.model else ""
+        refuse_other_recipe(job, seen.steps, published, store.uri, model=model, data=data)
