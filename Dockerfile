@@ -22,11 +22,19 @@ RUN echo 'millwright:x:65532:' >>/etc/group \
  && echo 'millwright:x:65532:65532:Millwright:/home/millwright:/usr/sbin/nologin' >>/etc/passwd \
  && install -d -o 65532 -g 65532 /home/millwright
 
+# Of kubernetes only its asynchronous half is used, and nothing in that imports the other; kopf takes the other where it finds it,
+# into memory too. optuna is asked by studies in memory: SQLAlchemy and alembic are of those that it keeps in databases. What goes is
+# 70 MB, and as much again of bytecode.
 FROM base AS operator-dependencies
 ARG PIP_CERT
 COPY requirements/operator.lock /opt/requirements.lock
 RUN python -m venv --without-pip /opt/millwright \
- && pip --python /opt/millwright/bin/python install --require-hashes -r /opt/requirements.lock
+ && pip --python /opt/millwright/bin/python install --require-hashes -r /opt/requirements.lock \
+ && cd /opt/millwright/lib/python3.11/site-packages \
+ && sed -i '/^from \. import /d' kubernetes/__init__.py \
+ && (cd kubernetes && rm -r client config dynamic informer leaderelection stream utils watch) \
+ && rm -r sqlalchemy alembic \
+ && find numpy -type d -name tests -prune -exec rm -r {} +
 
 # Parquet is read here, and no more of Arrow: what serves, fetches from S3 by itself, tests and compiles it is a third of it.
 FROM base AS preflight-dependencies

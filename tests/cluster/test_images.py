@@ -15,11 +15,19 @@ from tests.cluster.pods import ask_python, run_in_pod
 TARGETS = ("operator", "preflight", "runner")
 LIGHT_MEGABYTES = 450
 POD = "millwright_runner.pod"
+ASK = """
+import optuna
+study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
+for _ in range(12):
+    trial = study.ask()
+    study.tell(trial, trial.suggest_float("rate", 1e-5, 1, log=True))
+print(len(study.trials), "trials")
+"""
 FACTS = """
 import importlib.util, json, os, pathlib, pwd, sys
 import millwright_api
 modules = ["torch", "boto3", "pandas", "datasets", "transformers", "numpy", "kopf", "kubernetes", "pyarrow", "pip",
-           "millwright_operator", "millwright_runner", "onnxruntime_genai", "peft"]
+           "optuna", "sqlalchemy", "millwright_operator", "millwright_runner", "millwright_search", "onnxruntime_genai", "peft"]
 code = pathlib.Path(millwright_api.__file__).parent
 compiled = [p for p in code.rglob("*.py") if not pathlib.Path(importlib.util.cache_from_source(p)).exists()]
 print(json.dumps({
@@ -41,8 +49,8 @@ class TestWhatIsInThem:
     @pytest.mark.parametrize(
         ("target", "modules"),
         [
-            ("operator", {"kopf", "kubernetes", "millwright_operator"}),
-            ("preflight", {"boto3", "pyarrow", "millwright_operator", "millwright_runner"}),
+            ("operator", {"kopf", "kubernetes", "numpy", "optuna", "millwright_operator", "millwright_search"}),
+            ("preflight", {"boto3", "pyarrow", "millwright_operator", "millwright_runner", "millwright_search"}),
             (
                 "runner",
                 {
@@ -54,9 +62,11 @@ class TestWhatIsInThem:
                     "numpy",
                     "pyarrow",
                     "onnxruntime_genai",
+                    "optuna",
+                    "sqlalchemy",
                     "peft",
                 }
-                | {"millwright_operator", "millwright_runner"},
+                | {"millwright_operator", "millwright_runner", "millwright_search"},
             ),
         ],
     )
@@ -97,6 +107,7 @@ class TestEntryPoints:
         ("target", "command", "answer"),
         [
             ("operator", ("python", "-m", "millwright_operator", "--help"), "MILLWRIGHT_"),
+            ("operator", ("python", "-c", ASK), "12 trials"),
             (
                 "preflight",
                 ("python", "-c", f"import {POD}.preflight as p, {POD}.report; print(p.__name__)"),

@@ -46,7 +46,7 @@ class TestLocks:
     @pytest.mark.parametrize(
         ("target", "absent"),
         [
-            ("operator", {"torch", "boto3", "numpy", "transformers", "huggingface-hub"}),
+            ("operator", {"torch", "boto3", "scipy", "transformers", "huggingface-hub"}),
             ("preflight", {"torch", "pandas", "datasets", "transformers", "numpy", "kubernetes", "kopf"}),
             ("runner", {"kubernetes", "kopf", "pytest"}),
         ],
@@ -88,5 +88,17 @@ class TestDockerfile:
         assert taken == {
             "LICENSE", "README.md", "pyproject.toml", "requirements",
             "api/millwright_api", "operator/millwright_operator", "runner/millwright_runner",
+            "search/millwright_search",
         }  # fmt: skip
         assert all((ROOT / path).exists() for path in taken)
+
+    def test_the_operators_code_is_all_that_it_imports(self) -> None:
+        imported = {
+            name
+            for file in (ROOT / "operator" / "millwright_operator").rglob("*.py")
+            for name in re.findall(r"^\s*(?:from|import) (millwright_\w+)", file.read_text(), re.M)
+        }
+
+        copied = re.search(r"cp -a (.+) /operator", STAGES["code"])
+        assert copied is not None
+        assert imported <= set(copied[1].split())
