@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from millwright_api.errors import InvalidManifest
 from millwright_runner.data.tokens import Tokens, read_json
+from millwright_runner.metrics.intervals import RESAMPLES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 MAX_TOKENS = 131_072
 """Bound on lengths in options; the model's own room is mostly smaller."""
 
-RESAMPLES, SEED = 1000, 0
+SEED = 0
 
 ROOMS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 """Keys of config.json that say how many tokens a model takes, by the habit of its family."""
