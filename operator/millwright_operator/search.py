@@ -114,8 +114,9 @@ def _standing(at: Standing, stage: Stage, course: Course, seen: Look) -> Decisio
         stalled, phase = False, "Queued"
         state = state_of(at, "Queued", "QueuedForQuota", f"{_told(at)}; waiting for quota in the queue {queue}")
     else:
-        stalled = False
-        state = state_of(at, "Pending", "StagePending", f"{_told(at)}; waiting for pods")
+        # between two Jobs of trials nothing is pending: it goes on
+        stalled, phase = False, "Running" if at.entries[stage.index].attempts else "Pending"
+        state = state_of(at, phase, f"Stage{phase}", f"{_told(at)}; waiting for pods")
     return decided(at.entered(stage.index, phase=phase), replace(state, stalled=stalled))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,14 +13,24 @@ from typing import Any
 from tests.unit.operator.kstatus import kstatus
 
 from millwright_api import names
-from millwright_api.report import ArtifactReport, ConstraintReport, PassReport, RunReport
+from millwright_api.report import (
+    ArtifactReport,
+    ConstraintReport,
+    EvaluationReport,
+    MetricReport,
+    PassReport,
+    RunReport,
+)
 from millwright_api.status import STATUS_BYTES
+from millwright_api.v1alpha1 import Spec
 from millwright_operator import actions as act
 from millwright_operator import seen
+from millwright_operator.asking import Memory
 from millwright_operator.clock import written
 from millwright_operator.observed import Children, Heard, Resource
 from millwright_operator.platform import Platform
 from millwright_operator.reconcile import reconcile
+from millwright_search import space
 
 Body = dict[str, Any]
 
@@ -57,6 +67,53 @@ def two_stages(**changes: Any) -> Body:
     return spec(passes=passes, **changes)
 
 
+def score(at: tuple[Any, ...]) -> float | None:
+    """An objective that is a function of a trial's values alone, different for different ones."""
+    digits = int(names.fingerprint(list(at))[:6], 16)
+    return round(digits / 0xFFFFFF, 6)
+
+
+Score = Callable[[tuple[Any, ...]], float | None]
+
+
+def trial_report(spec: Body, pod: Body, score: Score) -> str:
+    """What the pod of a segment says: figures after each of its steps, and of the last one the verdict."""
+    env, parsed = _env(pod["spec"]), Spec.model_validate(spec)
+    at = tuple(json.loads(env[names.ENV_TRIAL]))
+    first, end = map(int, env[names.ENV_STEPS].split(":"))
+    steps = space.recipe(parsed, at)
+    value, least = score(at), next((c.min for c in parsed.evaluation.constraints), None) if parsed.evaluation else None
+    bad = end == len(steps) and least is not None and (value is None or value < least)
+    said = [ConstraintReport(metric="accuracy", met=False, message=f"accuracy is {value}; min {least}")] if bad else []
+    measured = [
+        EvaluationReport(after=step.name, metrics=[MetricReport(name="accuracy", value=value)])
+        for step in steps[first:end]
+    ]
+    return RunReport(
+        outcome="Succeeded", reason="Succeeded", exit_code=0, evaluation=measured, constraints=said
+    ).termination_message()
+
+
+def searching(**search: Any) -> Body:
+    """A recipe whose first step has two variants and whose last has three, each six trials measured."""
+    base: Body = {
+        "algorithm": {"tpe": {"seed": 1, "startupTrials": 3}},
+        "parameters": [
+            {"pass": "finetune", "option": "r", "choice": [4, 8]},
+            {"pass": "genai", "option": "blockSize", "choice": [16, 32, 64]},
+        ],
+        "objectives": [{"metric": "accuracy", "direction": "Maximize"}],
+        "maxTrials": 6,
+        "parallelTrials": 2,
+        "maxFailedTrials": 3,
+        "keep": "best",
+    }
+    evaluation = {"metrics": [{"name": "accuracy", "custom": {"metric": "accuracy"}}]}
+    more = {key: search.pop(key) for key in ("execution", "activeDeadlineSeconds", "retry", "passes") if key in search}
+    evaluation |= search.pop("evaluation", {})
+    return spec(search=base | search, evaluation=evaluation, **more)
+
+
 @dataclass
 class Cluster:
     """One OptimizationJob and all that hangs on it.
@@ -66,6 +123,8 @@ class Cluster:
         fates: what becomes of the next pods of a role: `success`, an exit code, `oom`, `evict`, `hang`; then success.
         figures: what the pods of a stage, or of another role, report besides: evaluation, constraints, message.
         admit: what Kueue does with suspended Jobs that carry a queue's label.
+        score: what the pods of a search's trials measure, by their values.
+        trials: the values of each Job of a search's trials that was made.
         writes: verb and kind of each write that the operator made.
         wrong: what should never have happened.
     """
@@ -87,6 +146,9 @@ class Cluster:
     serial: int = 0
     heard: Heard | None = None
     platform: Platform = PLATFORM
+    memory: Memory = field(default_factory=Memory)
+    score: Score = score
+    trials: list[tuple[Any, ...]] = field(default_factory=list)
 
     # --- people
 
@@ -121,7 +183,8 @@ class Cluster:
     def look(self, resource: Resource | None = None, children: Children | None = None) -> tuple[act.Action, ...]:
         """What the operator wants done, from what there is, or from what it is given."""
         children = children or self.children()
-        return reconcile(resource or seen.resource(self.body), children, self.heard, self.platform, self.now)
+        resource = resource or seen.resource(self.body)
+        return reconcile(resource, children, self.heard, self.platform, self.now, memory=self.memory)
 
     def children(self) -> Children:
         """All children as they are now."""
@@ -192,7 +255,7 @@ class Cluster:
             return True
         if self.finished:
             self.wrong.append(f"{name} was created after the end")
-        if labels[names.LABEL_ROLE] == "stage" and "startTime" not in self.body["status"]:
+        if labels[names.LABEL_ROLE] in ("stage", "trial") and "startTime" not in self.body["status"]:
             self.wrong.append(f"{name} was created before startTime was stored")
         stage = labels.get(names.LABEL_STAGE)
         done = [s["name"] for told in self.statuses for s in told.get("stages", []) if s["phase"] == "Succeeded"]
@@ -200,6 +263,15 @@ class Cluster:
             self.wrong.append(f"{name} was created again after its stage was done")
         if stage is not None and any(_labels(job).get(names.LABEL_STAGE) == stage for job in self.jobs.values()):
             self.wrong.append(f"two Jobs of stage {stage}")
+        if labels[names.LABEL_ROLE] == "trial":
+            self.trials.append(tuple(json.loads(_env(action.body["spec"]["template"]["spec"])[names.ENV_TRIAL])))
+            if "search" not in self.body["status"]:
+                self.wrong.append(f"{name} was created before its trial was stored")
+            running = [
+                job for job in self.jobs.values() if _labels(job)[names.LABEL_ROLE] == "trial" and not self._over(job)
+            ]
+            if len(running) >= self.body["spec"]["search"]["parallelTrials"]:
+                self.wrong.append(f"{name} is one Job of trials too many")
         self.serial += 1
         body: Body = copy.deepcopy(dict(action.body))
         body["metadata"] |= {"uid": f"job-{self.serial}", "creationTimestamp": written(self.now)}
@@ -259,9 +331,13 @@ class Cluster:
             self._kubelet(pod)
         for job in list(self.jobs.values()):
             self._job_controller(job)
-        stages = [_labels(p)[names.LABEL_STAGE] for p in self.pods.values() if _is_stage(p) and not _ended(p)]
-        if len(stages) != len(set(stages)):
-            self.wrong.append("two unfinished pods of one stage")
+        writers = [
+            _labels(p).get(names.LABEL_STAGE) or _labels(p)[names.LABEL_SEGMENT]
+            for p in self.pods.values()
+            if _labels(p)[names.LABEL_ROLE] in ("stage", "trial") and not _ended(p)
+        ]
+        if len(writers) != len(set(writers)):
+            self.wrong.append("two unfinished pods of one stage, or of one segment")
 
     def _kubelet(self, pod: Body) -> None:
         status, meta = pod["status"], pod["metadata"]
@@ -304,12 +380,14 @@ class Cluster:
             self._end(pod, code, "Error", self._report(pod, "Stopped" if code == 143 else "Failed", code))
 
     def _report(self, pod: Body, outcome: str, code: int) -> str:
+        if _labels(pod)[names.LABEL_ROLE] == "trial" and outcome == "Succeeded":
+            return trial_report(self.body["spec"], pod, self.score)
         reason = {2: "DataNotFound", 3: "ConstraintsNotMet", 75: "StoreUnavailable", 143: "Stopped", 1: "PassFailed"}
-        env = {e["name"]: e.get("value") for e in pod["spec"]["containers"][0]["env"]}
+        env = _env(pod["spec"])
         first, end = map(int, env[names.ENV_STEPS].split(":"))
         steps = [next(k for k in step if k not in ("name", "resources")) for step in self.body["spec"]["passes"]]
         labels = [step.get("name", steps[i]) for i, step in enumerate(self.body["spec"]["passes"])]
-        last = end == len(steps) and _labels(pod)[names.LABEL_ROLE] != "preflight"
+        last = (end == len(steps) or names.ENV_TRIALS in env) and _labels(pod)[names.LABEL_ROLE] != "preflight"
         made = ArtifactReport(uri="s3://team-a/models/m/v1", format="onnx-genai", digest="d" * 64, bytes=9, files=2)
         good = outcome == "Succeeded"
         besides = self.figures.get(_labels(pod).get(names.LABEL_STAGE) or _labels(pod)[names.LABEL_ROLE], {})
@@ -452,6 +530,10 @@ def walk(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list):
         for below in value:
             yield from walk(below)
+
+
+def _env(pod: Body) -> dict[str, str]:
+    return {entry["name"]: entry.get("value", "") for entry in pod["containers"][0]["env"]}
 
 
 def _labels(body: Body) -> dict[str, str]:

@@ -12,6 +12,7 @@ from tests.unit.operator.simulated import Cluster, spec, two_stages
 
 from millwright_api.report import EvaluationReport, MetricReport
 from millwright_operator import seen
+from millwright_operator.asking import Memory
 from millwright_operator.observed import Children, Resource
 
 DISTURBANCES = (
@@ -99,7 +100,7 @@ def disturb(watches: Watches, steps: list[tuple[str, int]]) -> None:
                 resource, children = watches.view((0, 0, 0, 0))
                 cluster.do(cluster.look(resource, replace(children, pods=())))
             case "restart":
-                cluster.heard = None
+                cluster.heard, cluster.memory = None, Memory()
                 watches.view((0, 0, 0, 0))
             case "suspend" | "resume":
                 if cluster.body["spec"]["suspend"] != (what == "suspend"):
@@ -118,7 +119,7 @@ def destroy(cluster: Cluster, what: str, number: int) -> None:
     kind = what.removeprefix("delete ")
     names = {
         "pod": sorted(cluster.pods),
-        "stage job": sorted(name for name in cluster.jobs if "-s" in name[-4:]),
+        "stage job": sorted(name for name in cluster.jobs if "-s" in name[-4:] or "-t" in name[-12:]),
         "any job": sorted(cluster.jobs),
         "preflight": sorted(name for name in cluster.jobs if name.endswith("-p")),
         "manifest": sorted(cluster.manifests),
