@@ -110,7 +110,8 @@ def _watched(work: Work, job: manifest.Manifest, *, quiet: bool, debug: bool) ->
         except Exception as error:
             failure = failures.as_failure(error)
             job.locate(failure)
-            report = record.failed_report(failure, watch.told, work.plan, time.monotonic() - began)
+            plan = work.plan if work.board is None else None  # a search that failed has no result that could be named
+            report = record.failed_report(failure, watch.told, plan, time.monotonic() - began)
             raise failures.RunFailed(error, report, log) from error
 
 
