@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -47,10 +47,20 @@ def text(results: Sequence[Measurement], constraints: Sequence[Constraint], cons
         constraints: in the manifest's order.
         console: a terminal that it is for: with its width and colours; None: rows are as long as they are.
     """
+    return lines(table(results, constraints), console)
+
+
+def lines(drawn: RenderableType, console: Console | None = None) -> str:
+    """Returns anything that rich draws as text.
+
+    Args:
+        drawn: a table, a group of them.
+        console: as for `text`.
+    """
     to_terminal = console is not None and console.is_terminal
     page = console if console is not None and to_terminal else Console(file=io.StringIO(), width=UNLIMITED)
     with page.capture() as said:
-        page.print(table(results, constraints), crop=False)
+        page.print(drawn, crop=False)
     return "\n".join(row.rstrip() for row in said.get().splitlines()).strip("\n")
 
 

@@ -8,26 +8,32 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from millwright_api.errors import MillwrightError
+from millwright_api.errors import ConstraintsNotMet, MillwrightError
 from millwright_runner.cli import failures, screen, tables
 from millwright_runner.cli.jobs.kubectl import Lost, Target, Watches, explain
 from millwright_runner.cli.jobs.lines import JobLines, JobView, JsonLines
 from millwright_runner.cli.jobs.look import Look, happening, look
+from millwright_runner.cli.jobs.trials import best
+from millwright_runner.cli.jobs.trials import table as trials_table
 from millwright_runner.cli.options import DebugOption
 from millwright_runner.cli.summary import try_it
+from millwright_runner.cli.trials import ROWS, TRIALS
 from millwright_runner.words import duration, plural, size
 
 NAME = "watch"
 EXAMPLE = "[bold]Example[/bold]  millwright watch team-a/emotion --context production"
 
 DNS = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+LOOK_SECONDS = 0.5
+"""A signal that comes just before the wait begins does not end it: its handler runs when Python does again."""
 
 JobArgument = Annotated[
     str,
@@ -70,6 +76,12 @@ class JobFailed(MillwrightError):
         return self._reason
 
 
+class JobMissedGate(JobFailed):
+    """The job made a model, or a search made several, and none met the constraints."""
+
+    exit_code = ConstraintsNotMet.exit_code
+
+
 class JobDeleted(MillwrightError):
     """The job was deleted while it was watched."""
 
@@ -84,7 +96,8 @@ def command(
 ) -> None:
     """Watch a job on a cluster until it ends.
 
-    Asks through kubectl. Ctrl-C ends the watching; the job goes on. Exit code 0: complete; 1: failed.
+    Asks through kubectl. Ctrl-C ends the watching; the job goes on. Exit code 0: complete; 3: a constraint failed; 1: it
+    failed otherwise.
     """
     target = _target(job, context, kubeconfig)
     inbox: SimpleQueue[Any] = SimpleQueue()
@@ -101,10 +114,11 @@ def command(
         failed = ended.condition("Failed")
         assert failed is not None  # that is what Failed means
         logs = f"kubectl logs -n {ended.namespace} -l millwright.dev/job={ended.name} --tail=50"
-        error = JobFailed(failed.reason, failed.message or "it failed", where=ended.title, hint=f"logs: {logs}")
+        kind = JobMissedGate if failed.reason == ConstraintsNotMet.__name__ else JobFailed
+        error = kind(failed.reason, failed.message or "it failed", where=ended.title, hint=f"logs: {logs}")
         if json:
             failures.tell(error, screen.people())
-            raise typer.Exit(1)
+            raise typer.Exit(error.exit_code)
         raise error
     if not json:
         sys.stdout.write(f"\n{result(ended, screen.results())}\n")
@@ -132,8 +146,14 @@ def result(ended: Look, console: Console | None = None) -> str:
         rows.append(("time", f"{duration(ended.seconds)} ({times})"))
     known = ended.status.evaluation
     measured = tables.text(known.results, known.constraints, console) if known else ""
+    found = ended.status.search
+    if found is not None and found.best is not None:
+        made_with = " ".join(f"{label}={value}" for label, value in found.best.parameters.items())
+        rows.append(("best", f"{best(found)}: {made_with}"))
+        rows += [("trials", f"{made.uri}{TRIALS}") for made in ended.status.artifacts[:1]]
+    grid = trials_table(ended, ROWS)
     text = "\n".join(f"{name:<8}{value}" for name, value in rows)
-    return "\n\n".join(filter(None, (measured, text, *tries)))
+    return "\n\n".join(filter(None, (grid and tables.lines(grid, console), measured, text, *tries)))
 
 
 class _Watching:
@@ -152,7 +172,10 @@ class _Watching:
         """
         self._start(self._target.job_watch(), "job")
         while True:
-            kind, news = self._inbox.get()
+            try:
+                kind, news = self._inbox.get(timeout=LOOK_SECONDS)
+            except Empty:
+                continue
             if kind == "signal":
                 return signal.Signals(news)
             if kind == "error":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from millwright_runner import figures
+from millwright_runner.cli.jobs import trials
 from millwright_runner.cli.jobs.look import Happening, Look, finished, running
 from millwright_runner.cli.watch import LEAST_SECONDS, LEAST_SHARE, MOST_SECONDS, count, ending, loss, share_of
 
@@ -104,7 +105,8 @@ class JobLines(JobView):
         clock, phase, share = self._clock(), (now.step_name, now.message), share_of(now)
         waited = clock - self._last_time
         due = waited >= MOST_SECONDS or (waited >= LEAST_SECONDS and share - self._last_share >= LEAST_SHARE)
-        if phase == self._phase and not (due and now.done is not None):
+        news = phase != self._phase and not trials.searching(seen)  # of a trial nobody wants to know each phase
+        if not news and not (due and now.done is not None):
             return
         self._phase, self._last_time, self._last_share = phase, clock, share
         words = ", ".join(word for word in (count(now), "" if now.loss is None else loss(now.loss), left(seen)) if word)
@@ -117,12 +119,14 @@ class JobLines(JobView):
 
 def facts(seen: Look) -> Iterator[tuple[str, str]]:
     """Yields what holds of a job, each as what it is about and a line; a line that changes is news."""
-    yield "headline", f"{seen.title}: {seen.headline()}"
+    headline = f"{seen.status.phase}: trials" if trials.searching(seen) and running(seen) else seen.headline()
+    yield "headline", f"{seen.title}: {headline}"
     if advice := seen.advice():
         yield "advice", f"what to do: {advice}"
     for index, entry in enumerate(seen.passes):
         if entry.phase in OVER:
             yield f"pass {entry.name}", f"{entry.name} ({index + 1}/{len(seen.passes)}): {ending(finished(entry))}"
+    yield from trials.lines(seen)
     known = seen.status.evaluation
     for result in known.results if known else ():
         yield f"measured {result.after}", f"measured after {result.after}: {figures.line(result)}"

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from millwright_api.report import Progress
 from millwright_runner.cli import tables
+from millwright_runner.cli.jobs import trials
 from millwright_runner.cli.jobs.lines import OVER, JobView, left
 from millwright_runner.cli.jobs.look import Happening, Look, finished, running, when
 from millwright_runner.cli.live import MARKS, WIDE
@@ -22,6 +23,9 @@ from millwright_runner.words import duration, plural, sparkline
 
 NEWS = 4
 """Events shown: the newest."""
+
+AROUND, LEAST = 6, 5
+"""Lines of the screen that are neither steps, events nor trials; and trials that are shown on a screen however low."""
 
 PHASES = {"Succeeded": "green", "Failed": "red", "Stalled": "yellow", "Suspended": "yellow"}
 
@@ -82,6 +86,8 @@ class LiveJob(JobView):
             return
         yield self._title(seen)
         yield self._steps(seen, options.max_width)
+        if trials.searching(seen) and (grid := trials.table(seen, self._room(seen, options.max_height), self._spinner)):
+            yield grid
         known = seen.status.evaluation
         if known and seen.ended != "Complete":  # the closing text of a job that is complete has it too
             yield tables.table(known.results, known.constraints)
@@ -96,6 +102,10 @@ class LiveJob(JobView):
             yield line
         if self._note:
             yield Text(self._note, "yellow")
+
+    def _room(self, seen: Look, height: int) -> int:
+        """Rows of the screen that are left for trials."""
+        return max(LEAST, height - len(seen.passes) - len(self._events) - AROUND)
 
     def _title(self, seen: Look) -> Text:
         status = seen.status

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from millwright_api.errors import UserError
 from millwright_api.report import PassReport, Progress
+from millwright_api.search import Search
 from millwright_api.status import Condition, ConditionType, PassStatus, Status
 
 MEND = "mend the manifest and apply it again; after mending something outside of it: {retry}"
@@ -68,6 +69,7 @@ class Look:
         base: where the model comes from; empty when that cannot be said outside of the cluster.
         status: as the operator wrote it.
         said: the same as JSON, without what the operator keeps for itself.
+        search: the manifest's; None without one, and where it is a newer version's.
     """
 
     namespace: str
@@ -79,6 +81,7 @@ class Look:
     base: str
     status: Status
     said: Mapping[str, Any]
+    search: Search | None = None
 
     @property
     def title(self) -> str:
@@ -153,7 +156,7 @@ def look(body: Mapping[str, Any]) -> Look:
     return Look(
         namespace=about["namespace"], name=about["name"], uid=about["uid"], generation=about["generation"],
         created=when(about["creationTimestamp"]), steps=tuple(_step_name(step) for step in spec.get("passes", ())),
-        base=_base(spec.get("model", {})), status=status, said=said,
+        base=_base(spec.get("model", {})), status=status, said=said, search=_search(spec.get("search")),
     )  # fmt: skip
 
 
@@ -197,6 +200,13 @@ def finished(entry: PassStatus) -> PassReport:
 def when(text: str) -> datetime:
     """Returns a point in time after RFC 3339."""
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _search(written: Any) -> Search | None:
+    try:
+        return None if written is None else Search.model_validate(written)
+    except ValidationError:
+        return None
 
 
 def _step_name(step: Mapping[str, Any]) -> str:
