@@ -140,8 +140,9 @@ def plan_evaluation(
         after = steps[index].name if index >= 0 else INPUT
         key = model.digest if index < 0 else keys[index]
         found = [_measurement(metric, key, data, job.spec.target) for metric in metrics]
-        for one in found if find is not None else ():
-            one.measured = find(one.key) or (find(one.anywhere) if anywhere and one.anywhere else None)
+        if find is not None:
+            for one in found:
+                one.measured = find(one.key) or (find(one.anywhere) if anywhere and one.anywhere else None)
         points.append(Point(after, index, found))
     missing = {one.metric.name for point in points for one in point.missing}
     if missing:

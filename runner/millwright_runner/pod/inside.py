@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -12,19 +13,26 @@ from millwright_api.errors import MillwrightError
 from millwright_api.names import (
     CA_FILE,
     ENV_ALLOW_REMOTE_CODE,
+    ENV_BASELINE,
     ENV_PROGRESS_URL,
     ENV_STEPS,
+    ENV_TRIAL,
+    ENV_TRIALS,
     JOB_FOLDER,
     MANIFEST_FILE,
     TERMINATION_LOG,
     TOKEN_FILE,
 )
 from millwright_api.report import RunReport
+from millwright_api.search import Point
+from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import manifest
 from millwright_runner.cli import places
+from millwright_runner.concluding import Ended
 from millwright_runner.manifest import Manifest
 from millwright_runner.plan import Settings
 from millwright_runner.pod.reporter import Reporter
+from millwright_runner.trials import point_of
 
 ENV_JOB = "MILLWRIGHT_JOB"
 """Another folder than JOB_FOLDER, for trying a pod out without a cluster."""
@@ -92,6 +100,31 @@ def part(count: int) -> range:
     if steps.stop > count:
         raise ValueError(f"{ENV_STEPS} is {os.environ[ENV_STEPS]}, and the job has {count} steps")
     return steps
+
+
+def trial(job: OptimizationJob) -> Point | None:
+    """Returns the values of the trial that this pod is for; None where it is for none.
+
+    Raises:
+        ValueError: they are none of this search's.
+    """
+    text = os.environ.get(ENV_TRIAL)
+    return None if text is None else point_of(job, json.loads(text))
+
+
+def baseline() -> bool:
+    """Whether this pod measures the model that the job starts with, where it has the first step."""
+    return os.environ.get(ENV_BASELINE) != "0"
+
+
+def ended(job: OptimizationJob) -> Ended | None:
+    """Returns how the search went that this pod is to conclude; None where it is to do something else.
+
+    Raises:
+        ValueError, KeyError, TypeError: the operator says no such thing.
+    """
+    text = os.environ.get(ENV_TRIALS)
+    return None if text is None else Ended.of(job, json.loads(text))
 
 
 def reporter() -> Reporter | None:

@@ -11,7 +11,7 @@ from millwright_runner.manifest import Manifest
 from millwright_runner.plan import open_output
 from millwright_runner.pod import inside
 from millwright_runner.published import Published, read_published
-from millwright_runner.recipe import Recipe
+from millwright_runner.recipe import Recipe, searched
 from millwright_runner.stores import Store
 
 
@@ -65,4 +65,5 @@ def is_of(job: Manifest, published: Published) -> bool:
         steps = registry.bind(job.job)
     except UnknownPass:
         return bool(published.meta.get("job") == job.job.metadata.name)
-    return not Recipe.of(steps, spec.target, "", {}).differences(published.meta.get("recipe"))
+    noted = published.meta.get("recipe") if spec.search is None else searched(published)
+    return not Recipe.of(steps, spec.target, "", {}, spec.search).differences(noted)

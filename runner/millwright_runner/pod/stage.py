@@ -5,19 +5,26 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from types import FrameType
 
+from millwright_api.errors import MillwrightError
 from millwright_api.evaluation import INPUT
 from millwright_api.report import PassReport, Progress, RunReport
+from millwright_api.search import Point
+from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import pipeline, record
 from millwright_runner.cli.keys import signing_key
 from millwright_runner.cli.watch import Lines
+from millwright_runner.concluding import conclude
 from millwright_runner.passes import StopFlag
-from millwright_runner.plan import Plan, make_plan
+from millwright_runner.pipeline import Part
+from millwright_runner.plan import Plan, Settings, make_plan
 from millwright_runner.pod import inside
 from millwright_runner.pod.reporter import Reporter
 from millwright_runner.pod.roles import Failed, leave_at_once, message_of
+from millwright_runner.trials import in_manifest, trial_job
 
 
 class Telling(Lines):
@@ -44,7 +51,7 @@ class Telling(Lines):
 
 
 def run() -> RunReport:
-    """Runs the stage that the environment names.
+    """Runs the stage that the environment names: of the job, of a trial of its search, or the one that ends the search.
 
     Raises:
         MillwrightError: it could not begin.
@@ -53,21 +60,56 @@ def run() -> RunReport:
     began = time.monotonic()
     job = inside.load()
     settings = replace(inside.settings(job), signer=signing_key(None))
-    plan = make_plan(job.job, settings)
-    part = pipeline.Part(inside.part(len(plan.steps)))
     watch, stop = Telling(inside.reporter()), StopFlag()
+    ended = inside.ended(job.job)
+    if ended is not None:
+        _stop_softly(stop, watch)
+        try:
+            return conclude(job.job, settings, watch, stop, ended, makes=False)
+        except BaseException as error:
+            raise _failed(error, watch, None, began) from error
+    at = inside.trial(job.job)
+    plan, part = _of_job(job.job, settings) if at is None else _of_trial(job.job, at, settings)
     _stop_softly(stop, watch)
     try:
         report = pipeline.run(plan, settings, watch, stop, part)
     except BaseException as error:
-        failure = record.as_failure(error)
-        report = record.failed_report(failure, watch.told, plan, time.monotonic() - began)
-        report = report.model_copy(update={"message": message_of(failure, error)})
-        raise Failed(only(report, plan, part)) from error
+        failed = _failed(error, watch, plan, began, lambda failure: in_manifest(failure, job.job, at) if at else None)
+        raise Failed(only(failed.report, plan, part)) from error
     return only(report, plan, part)
 
 
-def only(report: RunReport, plan: Plan, part: pipeline.Part) -> RunReport:
+def _of_job(job: OptimizationJob, settings: Settings) -> tuple[Plan, Part]:
+    plan = make_plan(job, settings)
+    return plan, Part(inside.part(len(plan.steps)))
+
+
+def _of_trial(job: OptimizationJob, at: Point, settings: Settings) -> tuple[Plan, Part]:
+    """A trial's pod publishes nothing: it hands over through the cache, and tells what it has measured."""
+    trial = trial_job(job, at)
+    steps = inside.part(len(trial.spec.passes))
+    try:
+        plan = make_plan(trial, settings, publishes=False, upto=steps.stop)
+    except MillwrightError as error:
+        in_manifest(error, job, at)
+        raise
+    return plan, Part(steps, publishes=False, baseline=inside.baseline())
+
+
+def _failed(
+    error: BaseException,
+    watch: Telling,
+    plan: Plan | None,
+    began: float,
+    place: Callable[[MillwrightError], None] = lambda failure: None,
+) -> Failed:
+    failure = record.as_failure(error)
+    place(failure)
+    report = record.failed_report(failure, watch.told, plan, time.monotonic() - began)
+    return Failed(report.model_copy(update={"message": message_of(failure, error)}))
+
+
+def only(report: RunReport, plan: Plan, part: Part) -> RunReport:
     """Returns a report that tells of a stage's own steps: those before it have told of themselves. What was measured of
     earlier models is told again by the last stage, which judges by it; not of a trial, which others share passes with."""
     own = {plan.steps[index].step.name for index in part.steps}
