@@ -52,10 +52,9 @@ are then counted in the trial's own recipe. Nothing is published."""
 ENV_BASELINE = "MILLWRIGHT_BASELINE"
 """Set to 0 for all of a search's pods but one: whether to measure the model that the job starts with."""
 ENV_TRIALS = "MILLWRIGHT_TRIALS"
-"""For the stage that ends a search, as JSON: `best` (its number), `publish` (numbers, the best included), `reason` (why the
-search ended) and `trials`, a list of {number, at, phase, values, reason, message}."""
-ENV_WRITER = "MILLWRIGHT_WRITER"
-"""The pod's uid."""
+"""For the stage that ends a search, as JSON: `best` (its number), `publish` (numbers, the best included), `reason` and
+`message` (why the search ended) and `trials`, a list of {number, at, phase, values, reason, message}; where all that is too
+long for a variable, `at` is text (see `millwright_api.points`)."""
 ENV_LIMITS = "MILLWRIGHT_LIMITS"
 """For the preflight: what each stage may use, as JSON; see `StageLimits` in the runner's preflight."""
 ENV_ALLOW_REMOTE_CODE = "MILLWRIGHT_ALLOW_REMOTE_CODE"

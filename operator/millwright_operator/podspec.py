@@ -151,8 +151,7 @@ def _environment(platform: Platform, role: names.Role) -> list[JsonMap]:
         values[names.ENV_ALLOW_REMOTE_CODE] = "1"
     if role in WORKING and platform.progress_url:
         values[names.ENV_PROGRESS_URL] = platform.progress_url
-    writer = {"name": names.ENV_WRITER, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
-    return [*({"name": name, "value": value} for name, value in values.items()), writer]
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def _plain(model: Any) -> JsonMap:

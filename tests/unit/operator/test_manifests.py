@@ -133,9 +133,6 @@ class TestEveryPod:
         image = container(found)["image"] if make is stage_job else None
         assert environment(found).get("MILLWRIGHT_IMAGE") == image
 
-    def test_it_knows_its_own_uid(self, make: Any) -> None:
-        assert environment(make(resource()))["MILLWRIGHT_WRITER"] == {"fieldRef": {"fieldPath": "metadata.uid"}}
-
     def test_volumes_are_read_only_but_the_outputs(self, make: Any) -> None:
         places = mounts(make(resource(**VOLUMES)))
 
