@@ -91,7 +91,7 @@ class TestLines:
         [
             (MISSED, "genai.blockSize=32; accuracy 0.4; constraints not met"),
             (BROKEN, "genai.blockSize=32; failed: OOMKilled: limit 2Gi"),
-            (trial(5, "Pruned", message="0.3 is worse than the median 0.8"), "genai.blockSize=32; ended early: 0.3 is worse than the median 0.8"),
+            (trial(5, "Pruned", 0.3, message="after finetune accuracy was 0.3"), "genai.blockSize=32; ended early: after finetune accuracy was 0.3"),
         ],
         ids=["missed", "failed", "pruned"],
     )  # fmt: skip

@@ -69,7 +69,12 @@ class TestTheTable:
         assert "1e-05 16 missed a constraint accuracy is 0.4; min 0.8: off by 0.4" in see().text
 
     def test_a_trial_that_was_ended_early_says_why_and_has_no_figure(self) -> None:
-        assert "6 – – 6e-05 32 ended early after finetune 0.31 is worse than the median 0.8" in see().text
+        assert "6 – – 6e-05 32 ended early after finetune accuracy was 0.31; the median is 0.8" in see().text
+
+    def test_a_trial_that_is_taken_in_spite_of_its_constraint_says_so(self) -> None:
+        row = missed(0, 1e-3, 16, 0.4) | {"phase": "Succeeded"}
+
+        assert '<td class="warn">succeeded<small>accuracy is 0.4; min 0.8: off by 0.4</small>' in page(trials=[row])
 
     def test_how_many_ended_how_stands_above(self) -> None:
         assert (

@@ -25,6 +25,8 @@ LONGEST = 240
 
 ENDS = {"Succeeded": "succeeded", "ConstraintsNotMet": "missed a constraint", "Pruned": "ended early"}
 """How trials end, for people; what is not here is said as it is."""
+MEASURED = ("Succeeded", "ConstraintsNotMet")
+"""How trials end whose model was finished."""
 GROUPS = ("Succeeded", "ConstraintsNotMet", "Pruned")
 """The order of the table; what is not here comes last."""
 
@@ -127,7 +129,9 @@ def more(aim: Aim) -> bool:
 
 
 def number(trial: Trial, metric: str) -> float | None:
-    """Returns what was measured of a trial's model; None where no number came out."""
+    """Returns what was measured of a trial's finished model; None where no number came out, or it was not finished."""
+    if trial.phase not in MEASURED:
+        return None
     value = trial.values.get(metric)
     if value is None and metric in trial.metrics:
         value = trial.metrics[metric].value
@@ -175,9 +179,9 @@ def text(value: Any) -> str:
 
 
 def _row(trial: Trial, search: Searched) -> Row:
-    kind = {"Succeeded": "good", "Failed": "bad"}.get(trial.phase, "warn")
     broken = [one.message for one in trial.constraints if not one.met]
-    why = "; ".join(broken) or trial.message or "" if trial.phase != "Succeeded" else ""
+    kind = {"Succeeded": "warn" if broken else "good", "Failed": "bad"}.get(trial.phase, "warn")
+    why = "; ".join(broken) or trial.message or ""
     marks = (["best"] if trial.best else []) + (
         ["Pareto front"] if trial.front and len(search.objectives) > 1 and trial.phase == "Succeeded" else []
     )

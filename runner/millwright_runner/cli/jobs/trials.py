@@ -103,7 +103,8 @@ def _row(trial: TrialStatus, known: SearchStatus, search: Search) -> list[Render
         mark = BEST
     elif len(search.objectives) > 1 and trial.number in known.front:
         mark = FRONT
-    values = [_figure(value) for value in trial.values] or [""] * len(search.objectives)
+    finished = trial.values and trial.phase != "Pruned"
+    values = [_figure(value) for value in trial.values] if finished else [""] * len(search.objectives)
     said = "" if trial.phase == "Succeeded" else ": ".join(filter(None, (WORDS[trial.phase], trial.reason)))
     return [Text(*mark), str(trial.number), *_parameters(trial, search), *values, said]
 
@@ -140,7 +141,10 @@ def _line(seen: Look, trial: TrialStatus) -> str:
     search = seen.search
     made = inline(_described(trial, search)) if search is not None else ""
     names: Sequence[str] = [one.metric for one in search.objectives] if search is not None else []
-    figures = ", ".join(f"{name} {_figure(value)}" for name, value in zip(names, trial.values, strict=False))
+    values = (
+        [] if trial.phase == "Pruned" else trial.values
+    )  # its figure is not the finished model's; the message has it
+    figures = ", ".join(f"{name} {_figure(value)}" for name, value in zip(names, values, strict=False))
     why = ": ".join(filter(None, (WORDS.get(trial.phase, ""), trial.reason, trial.message)))
     return "; ".join(filter(None, (made, figures, why))) or "succeeded"
 
