@@ -89,6 +89,7 @@ class Room:
     scratch: Path = Path()
     trust_remote_code: bool = False
     check: Callable[[], None] = lambda: None
+    rows: Sequence[tuple[str, dict[str, Any]]] = ()
 
     def answers(self, asking: Asking) -> list[str]:
         return answers(self.model, self.examples, self.tokens, asking, self.check)

@@ -101,9 +101,11 @@ class LmEval(Metric):
 
     task: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
         default=None,
-        description="A task that comes with lm_eval, by its name. Exactly one of task and config is given.",
+        description="A task that comes with lm_eval, by its name; exactly one of task and config is given. Default: none.",
     )
-    config: OwnTask | None = Field(default=None, description="A task of one's own, on the metric's data set.")
+    config: OwnTask | None = Field(
+        default=None, description="A task of one's own, on the metric's data set. Default: none."
+    )
     num_fewshot: Annotated[int, Field(ge=0, le=64)] | None = Field(
         default=None,
         description="Examples with their answers before each question. Default: the task's own, else none.",

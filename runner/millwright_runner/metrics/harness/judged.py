@@ -122,15 +122,16 @@ def _chosen(results: dict[str, Any], task: Any, options: LmEval) -> tuple[str, s
 
 def _sample(sample: dict[str, Any], task: Any) -> Sample:
     """Returns a question as a person reads it: of choices the most probable one is the answer."""
-    arguments, responses = sample["arguments"], sample["filtered_resps"]
-    if task.OUTPUT_TYPE != "multiple_choice":
-        said = responses[0]
-        return Sample(str(arguments[0][0]), str(sample["target"]), said if isinstance(said, str) else str(said[-1]))
+    arguments, responses, target = sample["arguments"], sample["filtered_resps"], sample["target"]
+    question = str(arguments[0][0])
+    if task.OUTPUT_TYPE == "generate_until":
+        return Sample(question, str(target), str(responses[0]))
+    if task.OUTPUT_TYPE == "loglikelihood":
+        return Sample(question, str(target), str(target) if responses[0][1] else "")
     choices = [str(following).strip() for _, following in arguments]
     best = max(range(len(choices)), key=lambda index: responses[index][0])
-    target = sample["target"]
     right = choices[target] if isinstance(target, int) and target < len(choices) else str(target)
-    return Sample(str(arguments[0][0]), right, choices[best])
+    return Sample(question, right, choices[best])
 
 
 @contextlib.contextmanager
