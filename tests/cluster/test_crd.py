@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
@@ -25,6 +27,9 @@ from tests.cluster.manifests.base import (
     GOOD,
     LORA,
     METRICS,
+    PARAMETERS,
+    SEARCH,
+    SEARCHED,
     TEXT,
     Bad,
     Changes,
@@ -33,8 +38,11 @@ from tests.cluster.manifests.base import (
 )
 from tests.cluster.manifests.good import GOOD_MANIFESTS
 from tests.cluster.manifests.judge import judge
+from tests.cluster.manifests.searches import BAD_SEARCHES
 
 from millwright_api.errors import UserError
+from millwright_api.search import MAX_CHOICES, MAX_TRIALS
+from millwright_api.status import BestTrial, SearchStatus, TrialStatus
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import kubeyaml, registry
 
@@ -43,6 +51,8 @@ CRD = ROOT / "crds" / "millwright.dev_optimizationjobs.yaml"
 GROUP, VERSION, PLURAL = "millwright.dev", "v1alpha1", "optimizationjobs"
 EXAMPLES = [*sorted((ROOT / "examples" / "cluster").glob("*.yaml")), ROOT / "examples" / "emotion" / "job-cluster.yaml"]
 STARTED = "2026-11-21T08:22:00Z"
+AT_ONCE = 8
+"""Requests of a table that are under way together."""
 Manifest = dict[str, Any]
 
 
@@ -62,12 +72,26 @@ class Server:
         )
         return dict(made)
 
+    def answer(self, body: Manifest) -> Manifest:
+        """What the server says to an object, without storing it: how it would be stored, or the Status that it is refused
+        with, whose message is what kubectl prints."""
+        try:
+            return self.create(body)
+        except ApiException as error:
+            if error.status not in (400, 422):
+                raise
+            return dict(json.loads(error.body))
+
+    def answers(self, bodies: Sequence[Manifest]) -> list[Manifest]:
+        """The same of many, several at once."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(self.answer, bodies))
+
     def refused(self, body: Manifest) -> Manifest:
         """The Status that the server refuses an object with."""
-        with pytest.raises(ApiException) as caught:
-            self.create(body)
-        assert caught.value.status in (400, 422), caught.value
-        return dict(json.loads(caught.value.body))
+        answer = self.answer(body)
+        assert answer["kind"] == "Status", answer
+        return answer
 
     def patch(self, name: str, spec: Manifest) -> Manifest:
         """Changes a stored object's spec by a merge patch."""
@@ -95,6 +119,18 @@ class Server:
         table = json.loads(api.call_api(*request).read())
         return [row["cells"] for row in table["rows"]]
 
+    def read_by_kubectl(self, documents: Mapping[str, str]) -> tuple[dict[str, Manifest], str]:
+        """What `kubectl create` makes of YAML documents, in one go: the objects, by name, and what it says of the others."""
+        done = self.kubectl(
+            "create", "--dry-run=server", "-o", "json", "-f", "-", stdin="\n---\n".join(documents.values())
+        )
+        objects, text, decoder = {}, done.stdout.lstrip(), json.JSONDecoder()
+        while text:
+            made, end = decoder.raw_decode(text)
+            objects[made["metadata"]["name"]] = made
+            text = text[end:].lstrip()
+        return objects, done.stderr
+
     def kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Runs kubectl in the namespace."""
         return self.cluster.command("kubectl", "-n", self.namespace, *arguments, stdin=stdin)
@@ -113,20 +149,40 @@ def stored(server: Server) -> Manifest:
     return server.create(changed({"metadata.name": f"job-{uuid.uuid4().hex[:8]}"}), dry=False)
 
 
+@pytest.fixture(scope="module")
+def answers(server: Server) -> dict[str, Manifest]:
+    """What the server says to the tables' manifests, by their names."""
+    cases = [*GOOD_MANIFESTS, *BAD_MANIFESTS]
+    told = server.answers([changed(case.changes) for case in cases])
+    return {case.name: answer for case, answer in zip(cases, told, strict=True)}
+
+
 class TestManifests:
     @pytest.mark.parametrize("case", GOOD_MANIFESTS, ids=lambda case: case.name)
-    def test_a_good_one_is_taken(self, server: Server, case: Good) -> None:
-        made = server.create(changed(case.changes))
+    def test_a_good_one_is_taken(self, answers: dict[str, Manifest], case: Good) -> None:
+        made = answers[case.name]
 
+        assert made["kind"] == "OptimizationJob", made
         OptimizationJob.model_validate({key: made[key] for key in ("apiVersion", "kind", "metadata", "spec")})
 
     @pytest.mark.parametrize("case", BAD_MANIFESTS, ids=lambda case: case.name)
-    def test_a_bad_one_is_refused_with_the_place_and_the_reason(self, server: Server, case: Bad) -> None:
-        status = server.refused(changed(case.changes))
+    def test_a_bad_one_is_refused_with_the_place_and_the_reason(self, answers: dict[str, Manifest], case: Bad) -> None:
+        status = answers[case.name]
 
+        assert status["kind"] == "Status", "it was taken"
         causes = status.get("details", {}).get("causes", [])
         told = [f"{cause.get('field', '')}: {cause['message']}" for cause in causes] or [status["message"]]
         assert any(case.path in line and case.server in line for line in told), told
+        assert case.server in status["message"]
+
+    def test_kubectl_prints_what_the_server_says(self, server: Server, answers: dict[str, Manifest]) -> None:
+        (case,) = [case for case in BAD_MANIFESTS if case.name == "ranks by orders of magnitude"]
+
+        done = server.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(changed(case.changes)))
+
+        name = GOOD["metadata"]["name"]
+        told = answers[case.name]["message"].partition(" is invalid: ")[2]
+        assert done.stderr == f'The OptimizationJob "{name}" is invalid: {told}\n'
 
     @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
     def test_an_example_for_a_cluster_is_taken(self, server: Server, path: Path) -> None:
@@ -139,6 +195,7 @@ class TestManifests:
 
     def test_there_are_enough_of_them(self) -> None:
         assert len(BAD_MANIFESTS) >= 60
+        assert len(BAD_SEARCHES) >= 60
         assert len({case.name for case in [*GOOD_MANIFESTS, *BAD_MANIFESTS]}) == len(GOOD_MANIFESTS) + len(
             BAD_MANIFESTS
         )
@@ -162,7 +219,13 @@ def full(modules: int) -> Manifest:
     metrics = [{"name": f"m{i:02}" + "x" * 60, "perplexity": {}, "data": data[-1]["name"]} for i in range(16)]
     constraints = [{"metric": metrics[-1]["name"], "max": i} for i in range(32)]
     evaluation = {"data": data[-1]["name"], "metrics": metrics, "constraints": constraints}
-    return changed({"metadata.name": "full", "spec.data": data, "spec.passes": passes, "spec.evaluation": evaluation})
+    values = [f"{i:02}" + "m" * 62 for i in range(MAX_CHOICES)]
+    parameters = [{"pass": step["name"], "option": "targetModules", "choice": values} for step in passes[:11]]
+    objectives = [{"metric": metric["name"], "direction": "Minimize"} for metric in metrics[:4]]
+    search = {"parameters": [*parameters, {"oneOf": [step["name"] for step in passes[-8:]]}], "objectives": objectives}
+    return changed(
+        {"metadata.name": "full", "spec.data": data, "spec.passes": passes, "spec.evaluation": evaluation, "spec.search": search}
+    )  # fmt: skip
 
 
 def places(value: Any, path: str = "spec") -> Iterator[str]:
@@ -197,23 +260,29 @@ ODD = [
 
 
 class TestAgreement:
-    @pytest.mark.parametrize("path", [*places(GOOD["spec"]), *places(EVALUATION, "spec.evaluation")])
-    def test_the_server_and_the_runner_are_of_one_opinion(self, server: Server, path: str) -> None:
-        opinions = []
-        for value in ODD:
-            start = EVALUATED if path.startswith("spec.evaluation") else {}
-            body, told = changed({**start, path: value}), ["", ""]
-            try:
-                server.create(copy.deepcopy(body))
-            except ApiException as error:
-                told[0] = str(error.body)
-            try:
-                judge(body)
-            except UserError as error:
-                told[1] = str(error)
-            opinions.append((value, *told))
+    PLACES: ClassVar[list[str]] = [
+        *places(GOOD["spec"]), *places(EVALUATION, "spec.evaluation"), *places(SEARCH, "spec.search"),
+    ]  # fmt: skip
 
+    @pytest.mark.parametrize("path", PLACES)
+    def test_the_server_and_the_runner_are_of_one_opinion(self, server: Server, path: str) -> None:
+        start = SEARCHED if path.startswith("spec.search") else EVALUATED if path.startswith("spec.evaluation") else {}
+        bodies = [changed({**start, path: value}) for value in ODD]
+
+        there = [answer.get("message", "") for answer in server.answers(copy.deepcopy(bodies))]
+        here = [said(body) for body in bodies]
+
+        opinions = zip(ODD, there, here, strict=True)
         assert [opinion for opinion in opinions if bool(opinion[1]) != bool(opinion[2])] == []
+
+
+def said(body: Manifest) -> str:
+    """What the runner says of a manifest; nothing when it is good."""
+    try:
+        judge(body)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 class TestDefaults:
@@ -226,13 +295,14 @@ class TestDefaults:
 
     @pytest.mark.parametrize("case", GOOD_MANIFESTS, ids=lambda case: case.name)
     def test_what_is_filled_in_gives_the_same_passes_as_the_manifest_as_it_was_written(
-        self, server: Server, case: Good
+        self, answers: dict[str, Manifest], case: Good
     ) -> None:
         written = changed(case.changes)
 
-        made = server.create(written)
+        made = answers[case.name]
 
         assert keys(made) == keys(written)
+        assert searched(made) == searched(written)
 
     def test_the_spec_is_the_same_too(self, server: Server) -> None:
         made = server.create(GOOD)
@@ -254,6 +324,28 @@ class TestDefaults:
 
         assert made["status"]["phase"] == "Running"
         assert "mood" not in made["status"]
+
+    def test_all_that_is_said_of_a_search_is_kept(self, server: Server, stored: Manifest) -> None:
+        trial = TrialStatus(
+            number=0, phase="Succeeded", at="[0.0001,32]", values=[0.9, -1.5], figures={"finetune": 0.5}, reason="x"
+        )
+        best = BestTrial(number=3, parameters={"finetune.r": "8"}, values={"accuracy": 0.9})
+        trials = [trial.model_copy(update={"number": number}) for number in range(MAX_TRIALS)]
+        search = SearchStatus(
+            summary="200/200", space=600, running=1, succeeded=2, constraints_not_met=3, pruned=4, failed=5, best=best,
+            front=list(range(MAX_TRIALS)), trials=trials,
+        )  # fmt: skip
+        told = search.model_dump(mode="json")
+
+        made = server.status(stored["metadata"]["name"], {"search": told})
+
+        assert made["status"]["search"] == told
+
+
+def searched(job: Manifest) -> str:
+    """What is searched, with its defaults; as text, which tells 16 and 16.0 apart."""
+    search = OptimizationJob.model_validate({k: job[k] for k in ("apiVersion", "kind", "metadata", "spec")}).spec.search
+    return "" if search is None else search.model_dump_json()
 
 
 def keys(job: Manifest) -> list[Any]:
@@ -280,6 +372,7 @@ FROZEN: list[tuple[str, Changes]] = [
     ("passes", {"spec.passes.2.resources.requests.cpu": "8"}),
     ("passes", {"spec.passes.2.resources": DELETE}),
     ("evaluation", EVALUATED),
+    ("search", SEARCHED),
     ("passes", {"spec.passes.3": {"custom": {"pass": "x", "options": {"a": 1}}}}),
     ("target", {"spec.target": {"executionProvider": "CUDAExecutionProvider"}}),
     ("output", {"spec.output.replace": True}),
@@ -376,6 +469,23 @@ class TestFreezing:
         causes = self.refused(server, job, changes)
 
         assert [cause["field"] for cause in causes] == ["spec.evaluation"]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"spec.search.maxTrials": 13}, {"spec.search.algorithm.tpe.seed": 8}, {f"{PARAMETERS}.3.choice.2": 128}, {f"{PARAMETERS}.3.choice": [32, 16, 64]},
+            {f"{PARAMETERS}.0.logUniform.max": 0.01}, {PARAMETERS: SEARCH["parameters"][:3]}, {"spec.search": DELETE},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )  # fmt: skip
+    def test_what_is_searched_stays_as_it_is(self, server: Server, changes: Changes) -> None:
+        name = f"searched-{uuid.uuid4().hex[:8]}"
+        job = server.create(changed({"metadata.name": name, **SEARCHED}), dry=False)
+        server.status(name, {"startTime": STARTED})
+
+        causes = self.refused(server, job, changes)
+
+        assert [cause["field"] for cause in causes] == ["spec.search"]
 
     def test_taking_a_field_away_is_a_change(self, server: Server) -> None:
         job = server.create(changed({"metadata.name": "limited", "spec.activeDeadlineSeconds": 60}), dry=False)
@@ -476,54 +586,84 @@ class TestUnknownFields:
         assert 'unknown field "spec.passes[0].lora.ranck"' in server.refused(self.TYPO)["message"]
 
 
+NUMBERS = [
+    ("1e-4", 0.0001), ("1.0e-4", 0.0001), ("1E-4", 0.0001), (".5", 0.5), ("1e0", 1), ("0x1", 1), ("0o1", 1), ("01", 1), ("0b1", 1), ("+1", 1), ("1_0", 10),
+]  # fmt: skip
+BOOLEANS = ["y", "Y", "yes", "on", "true", "True", "TRUE", "n", "No", "off", "False"]
+NO_WORDS = ["Off", "no", "y", "1e-4", "0x10", "null", "~"]
+
+
+def documents(kind: str, words: Sequence[str], changes: Changes, place: str = "HERE") -> dict[str, str]:
+    """Manifests with one word each in the place of another, as it is; by their names."""
+    return {
+        f"{kind}-{i}": yaml.safe_dump(changed({"metadata.name": f"{kind}-{i}", **changes})).replace(
+            place, place.replace("HERE", word)
+        )
+        for i, word in enumerate(words)
+    }
+
+
+def here(text: str) -> Manifest:
+    """The manifest as the runner reads it."""
+    return dict(kubeyaml.read(text.encode(), "job.yaml").value)
+
+
 class TestYamlDialects:
     """Trap: kubectl reads YAML 1.1 by way of JSON. The runner reads the same."""
 
-    @pytest.mark.parametrize(
-        ("written", "meant"),
-        [
-            ("1e-4", 0.0001), ("1.0e-4", 0.0001), ("1E-4", 0.0001), (".5", 0.5), ("1e0", 1), ("0x1", 1), ("0o1", 1), ("01", 1), ("0b1", 1), ("+1", 1), ("1_0", 10),
-        ],
-    )  # fmt: skip
-    def test_a_number_is_the_same_number_on_both_sides(self, server: Server, written: str, meant: float) -> None:
-        text = yaml.safe_dump(changed({f"{LORA}.training.learningRate": "HERE"})).replace("HERE", written)
+    WRITTEN: ClassVar[dict[str, str]] = {
+        **documents("number", [written for written, _ in NUMBERS], {f"{LORA}.training.learningRate": "HERE"}),
+        **documents("boolean", BOOLEANS, {f"{LORA}.useDora": "HERE"}),
+        **documents("word", NO_WORDS, {"spec.data.0.name": "HERE"}, "name: HERE"),
+        **documents("key", ["y"], {"spec.passes.1": {"custom": {"pass": "x", "options": {"HERE": 1}}}}),
+    }
 
-        done = server.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=text)
+    @pytest.fixture(scope="class")
+    def read(self, server: Server) -> tuple[dict[str, Manifest], str]:
+        """What kubectl has made of all of these, and what it said of those that the server refused."""
+        return server.read_by_kubectl(self.WRITTEN)
 
-        there = json.loads(done.stdout)["spec"]["passes"][0]["lora"]["training"]["learningRate"]
-        here = kubeyaml.read(text.encode(), "job.yaml").value["spec"]["passes"][0]["lora"]["training"]["learningRate"]
-        assert (there, here) == (meant, meant)
+    @pytest.mark.parametrize("index", range(len(NUMBERS)), ids=[written for written, _ in NUMBERS])
+    def test_a_number_is_the_same_number_on_both_sides(self, read: tuple[dict[str, Manifest], str], index: int) -> None:
+        name = f"number-{index}"
 
-    @pytest.mark.parametrize("word", ["y", "Y", "yes", "on", "true", "True", "TRUE", "n", "No", "off", "False"])
-    def test_a_boolean_is_the_same_boolean_on_both_sides(self, server: Server, word: str) -> None:
-        text = yaml.safe_dump(changed({f"{LORA}.useDora": "HERE"})).replace("HERE", word)
+        values = [
+            job["spec"]["passes"][0]["lora"]["training"]["learningRate"]
+            for job in (read[0][name], here(self.WRITTEN[name]))
+        ]
 
-        done = server.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=text)
+        assert values == [NUMBERS[index][1]] * 2
 
-        there = json.loads(done.stdout)["spec"]["passes"][0]["lora"]["useDora"]
-        here = kubeyaml.read(text.encode(), "job.yaml").value["spec"]["passes"][0]["lora"]["useDora"]
-        assert there is here
+    @pytest.mark.parametrize("index", range(len(BOOLEANS)), ids=BOOLEANS)
+    def test_a_boolean_is_the_same_boolean_on_both_sides(
+        self, read: tuple[dict[str, Manifest], str], index: int
+    ) -> None:
+        name = f"boolean-{index}"
 
-    @pytest.mark.parametrize("word", ["Off", "no", "y", "1e-4", "0x10", "null", "~"])
-    def test_a_word_that_is_none_is_refused_on_both_sides(self, server: Server, word: str) -> None:
-        text = yaml.safe_dump(changed({"spec.data.0.name": "HERE"})).replace("name: HERE", f"name: {word}")
+        there, mine = (job["spec"]["passes"][0]["lora"]["useDora"] for job in (read[0][name], here(self.WRITTEN[name])))
 
-        done = server.kubectl("create", "--dry-run=server", "-f", "-", stdin=text)
-        value = kubeyaml.read(text.encode(), "job.yaml").value
+        assert isinstance(there, bool)
+        assert there is mine
 
-        assert done.returncode != 0
+    @pytest.mark.parametrize("index", range(len(NO_WORDS)), ids=NO_WORDS)
+    def test_a_word_that_is_none_is_refused_on_both_sides(
+        self, read: tuple[dict[str, Manifest], str], index: int
+    ) -> None:
+        name = f"word-{index}"
+
+        objects, told = read
+
+        assert name not in objects
+        assert re.search(rf'"{name}" is invalid:[^"]*\s*.*spec\.data\[0\]\.name: ', told), told
         with pytest.raises(ValueError, match=r"spec\.data\.0\.name"):
-            OptimizationJob.model_validate(value)
+            OptimizationJob.model_validate(here(self.WRITTEN[name]))
 
-    def test_a_key_that_is_a_boolean_becomes_a_word(self, server: Server) -> None:
-        step = {"custom": {"pass": "x", "options": {"HERE": 1}}}
-        text = yaml.safe_dump(changed({"spec.passes.1": step})).replace("HERE", "y")
+    def test_a_key_that_is_a_boolean_becomes_a_word(self, read: tuple[dict[str, Manifest], str]) -> None:
+        there, mine = (
+            job["spec"]["passes"][1]["custom"]["options"] for job in (read[0]["key-0"], here(self.WRITTEN["key-0"]))
+        )
 
-        done = server.kubectl("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=text)
-
-        there = json.loads(done.stdout)["spec"]["passes"][1]["custom"]["options"]
-        here = kubeyaml.read(text.encode(), "job.yaml").value["spec"]["passes"][1]["custom"]["options"]
-        assert there == here == {"true": 1}
+        assert there == mine == {"true": 1}
 
 
 class TestWhatKubectlShows:
@@ -532,19 +672,40 @@ class TestWhatKubectlShows:
         wide = server.kubectl("get", "optjob", stored["metadata"]["name"], "-o", "wide").stdout.splitlines()
 
         assert narrow[0].split() == ["NAME", "PHASE", "PASS", "PROGRESS", "ETA", "AGE"]
-        assert wide[0].split() == ["NAME", "PHASE", "PASS", "PROGRESS", "ETA", "REASON", "ATTEMPTS", "ARTIFACT", "AGE"]
+        assert wide[0].split() == [
+            "NAME",
+            "PHASE",
+            "PASS",
+            "PROGRESS",
+            "ETA",
+            "REASON",
+            "TRIALS",
+            "ATTEMPTS",
+            "ARTIFACT",
+            "AGE",
+        ]
 
     def test_a_row(self, server: Server, stored: Manifest) -> None:
         name = stored["metadata"]["name"]
         status = {
-            "phase": "Running", "attempts": 2, "progress": {"pass": "finetune", "summary": "1/3 41%", "eta": "1h20m", "reportedTime": STARTED},
+            "phase": "Running", "attempts": 2, "search": {"summary": "5/12"}, "progress": {"pass": "finetune", "summary": "1/3 41%", "eta": "1h20m", "reportedTime": STARTED},
             "artifacts": [{"uri": "s3://team-a/models/x", "format": "hf", "sha256": "0" * 64, "bytes": 1, "files": 1}],
             "conditions": [{"type": "Ready", "status": "False", "reason": "StageRunning", "message": "", "lastTransitionTime": STARTED, "observedGeneration": 1}],
         }  # fmt: skip
 
         (row,) = server.row(name, status)
 
-        assert row[:-1] == [name, "Running", "finetune", "1/3 41%", "1h20m", "StageRunning", 2, "s3://team-a/models/x"]
+        assert row[:-1] == [
+            name,
+            "Running",
+            "finetune",
+            "1/3 41%",
+            "1h20m",
+            "StageRunning",
+            "5/12",
+            2,
+            "s3://team-a/models/x",
+        ]
 
     @pytest.mark.parametrize("name", ["optjob", "optimizationjobs.millwright.dev", "optimizationjob", "millwright"])
     def test_it_goes_by_several_names(self, server: Server, stored: Manifest, name: str) -> None:
@@ -571,6 +732,17 @@ class TestWhatKubectlShows:
 
         assert "In share; higher is better. Needs a data set that names its right answers." in metric
         assert "How much worse it may be than what relativeTo names, in the metric's unit." in constraint
+
+    def test_explain_teaches_what_can_be_searched(self, server: Server) -> None:
+        parameters = " ".join(server.kubectl("explain", "optjob.spec.search.parameters").stdout.split())
+
+        assert "an option of a pass, whether a pass runs, or which of several does" in parameters
+        assert "logUniform <Object> A number between two, by order of magnitude." in parameters
+        assert (
+            "oneOf <[]string> Names of steps; in each trial exactly one of them runs. Bounds: 2 to 8 entries."
+            in parameters
+        )
+        assert "option <string> Option of that pass, by name or path: precision, training.learningRate." in parameters
 
     def test_client_side_apply_has_room_for_its_annotation(self, server: Server) -> None:
         compact = json.dumps(yaml.safe_load(CRD.read_text()), separators=(",", ":"))

@@ -118,7 +118,6 @@ KINDS = [
     Bad("a parameter of nothing", parameters({}), "spec.search.parameters[0].pass", "pass is needed", "pass is needed"),
     Bad("an option of no pass", parameters({"option": "r", "choice": [1]}), "spec.search.parameters[0].pass", "pass is needed", "pass is needed"),
     Bad("a value twice", of("finetune", "r", choice=[8, 16, 8]), "spec.search.parameters[0].choice", "choice has a value more than once", "choice has the value '8' more than once"),
-    Bad("a value twice, once as a fraction", of("finetune", "alpha", choice=[8, 16, 8.0]), "spec.search.parameters[0].choice", "choice has a value more than once", "choice has the value '8' more than once"),
     Bad("a switch with values", {**TWO_STEPS, PARAMETERS: [{"pass": "requantize", "onOff": True, "choice": [1]}]}, "spec.search.parameters[0]", ONE_KIND, ONE_KIND),
     Bad("a switch of an option", {**TWO_STEPS, PARAMETERS: [{"pass": "requantize", "onOff": True, "option": "blockSize"}]}, "spec.search.parameters[0]", ONE_KIND, ONE_KIND),
     Bad("a switch that is also a choice of steps", {**SEARCHED, PARAMETERS: [{"onOff": True, "oneOf": ["merge", "genai"]}]}, "spec.search.parameters[0]", ONE_KIND, ONE_KIND),
