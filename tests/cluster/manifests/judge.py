@@ -8,38 +8,11 @@ from pydantic import ValidationError
 
 from millwright_api.errors import InvalidManifest
 from millwright_api.v1alpha1 import OptimizationJob, Spec
-from millwright_runner import registry, searchable
+from millwright_runner import registry
 from millwright_runner.evaluation import bind_metrics
 from millwright_runner.models import ModelFacts
 from millwright_runner.problems import describe
-
-
-def check_search(job: OptimizationJob) -> None:
-    kinds = {step.name: registry.get(step.pass_name) for step in job.spec.passes}
-    seen = set()
-    for i, p in enumerate(job.spec.search.parameters):
-        if p.option is None:
-            continue
-        where = f"spec.search.parameters[{i}]"
-        kind = kinds[p.pass_]
-        option = searchable.resolve(kind, p.option, f"{where}.option")
-        if (p.pass_, option.path) in seen:
-            raise InvalidManifest("is searched twice", where=where)
-        seen.add((p.pass_, option.path))
-        if problem := searchable.range_problem(kind, option, p):
-            raise InvalidManifest(problem, where=where)
-        for j, v in enumerate(p.choice or ()):
-            options = next(dict(step.options) for step in job.spec.passes if step.name == p.pass_)
-            at = options
-            for key in option.path[:-1]:
-                at[key] = dict(at.get(key) or {})
-                at = at[key]
-            at[option.path[-1]] = v
-            try:
-                kind.model_validate(options)
-            except ValidationError as error:
-                raise InvalidManifest(describe(error, kind), where=f"{where}.choice[{j}]")
-
+from millwright_runner.trials import variants_of
 
 MODEL = ModelFacts("tiny", {"model_type": "phi3"}, {"model.layers.0.o_proj.weight": (8, 8)}, 256, 256)
 INSTALLED = ("drop-layers", "Drop_Layers", "x")
@@ -47,7 +20,7 @@ INSTALLED = ("drop-layers", "Drop_Layers", "x")
 
 
 def judge(body: dict[str, Any]) -> None:
-    """Reads a manifest as `millwright validate` does, and lets genai look at the target.
+    """Reads a manifest as `millwright validate` does, lets genai look at the target, and tries what a search would set.
 
     Raises:
         UserError: something in it is wrong.
@@ -62,7 +35,7 @@ def judge(body: dict[str, Any]) -> None:
         if bound.pass_.name == "genai":
             bound.pass_.check(MODEL, job.spec.target)
     if known.spec.search is not None:
-        check_search(known)
+        variants_of(known)
 
 
 def without_plugins(spec: Spec) -> Spec:
