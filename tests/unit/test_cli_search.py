@@ -205,8 +205,9 @@ class TestFailures:
 
 
 class TestStops:
-    @pytest.mark.parametrize("options", [(), ("--parallel", "2")])
-    @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+    @pytest.mark.parametrize(("options", "number", "code"), [
+        ((), signal.SIGTERM, 143), (("--parallel", "2"), signal.SIGINT, 130), (("--parallel", "2"), signal.SIGTERM, 143),
+    ])  # fmt: skip
     def test_it_stops_softly_and_the_same_command_goes_on(
         self, ground: SearchGround, options: tuple[str, ...], number: signal.Signals, code: int
     ) -> None:

@@ -71,7 +71,8 @@ class Board:
         """Takes a trial's end."""
         self.outcomes[number] = outcome
         self.best = verdict.best(self.search, self.outcomes)
-        self.front = verdict.front(self.search, self.outcomes)
+        alone = () if self.best is None else (self.best,)
+        self.front = verdict.front(self.search, self.outcomes) if len(self.search.objectives) > 1 else alone
 
     def end_all(self, over: Over) -> None:
         """Takes the search's end."""
