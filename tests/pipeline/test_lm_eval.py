@@ -223,18 +223,6 @@ class TestAgainstTheHarnessItself:
         assert found.value == pytest.approx(harness(rows, **task)["acc,none"], abs=1e-4)
 
 
-SCIENCE = [
-    {
-        "id": str(index),
-        "question": f"What did they do: {phrase}?",
-        "choices": {"text": TONES, "label": ["A", "B", "C", "D"]},
-        "answerKey": "ABCD"[index * 7 % 4],
-    }
-    for index, phrase in enumerate(PHRASES)
-]
-"""Rows as the data set of arc_easy has them."""
-
-
 def test_an_adapter_is_asked_with_its_base(
     artifacts: dict[str, Artifact], rows: list[dict[str, Any]], hf: Path, tmp_path: Path, harness: Harness
 ) -> None:

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from millwright_api.base import Strict
 from millwright_api.errors import InvalidData, InvalidManifest, suggest
 from millwright_runner.data.tokens import Tokens
-from millwright_runner.metrics import Measured, Metric, MetricContext, Sample
+from millwright_runner.metrics import Measured, Metric, MetricContext
 from millwright_runner.metrics.asking import SAMPLES
 from millwright_runner.metrics.intervals import estimate, resampled
 from millwright_runner.subjects import Subject
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from millwright_runner.metrics.harness.judged import Judged
 
 SHARES: dict[str, tuple[str, ...]] = {
-    "multiple_choice": ("acc", "acc_norm", "acc_bytes", "exact_match", "f1"),
+    "multiple_choice": ("acc", "acc_norm", "acc_bytes", "exact_match"),
     "generate_until": ("exact_match",),
     "loglikelihood": ("acc",),
 }
@@ -210,7 +210,7 @@ def _measured(found: Judged) -> Measured:
     else:
         low, high = resampled(n, lambda chosen: float(found.aggregate([found.items[index] for index in chosen])))
         scores = ()
-    return Measured(found.value, low, high, n, details, scores, _samples(found.samples))
+    return Measured(found.value, low, high, n, details, scores, tuple(found.samples[:SAMPLES]))
 
 
 def _error(scores: Sequence[float]) -> dict[str, float]:
@@ -220,7 +220,3 @@ def _error(scores: Sequence[float]) -> dict[str, float]:
     mean = math.fsum(scores) / len(scores)
     variance = math.fsum((score - mean) ** 2 for score in scores) / (len(scores) - 1)
     return {"standardError": math.sqrt(variance / len(scores))}
-
-
-def _samples(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    return tuple(samples[:SAMPLES])

@@ -45,7 +45,7 @@ def own_config(task: OwnTask, metric: str, context: MetricContext) -> dict[str, 
     rows = table(list(_questions(task, context)))
     judging: dict[str, Any] = {
         "metric": metric,
-        "aggregation": "f1" if metric == "f1" else "mean",
+        "aggregation": "mean",
         "higher_is_better": True,
     }
     config: dict[str, Any] = {
@@ -78,6 +78,8 @@ def _questions(task: OwnTask, context: MetricContext) -> Iterator[dict[str, Any]
             yield {"question": question, "answer": answer}
             continue
         choices = [choice for text in task.doc_to_choice for choice in read.texts(text, row, place)]
+        if "" in choices:
+            raise InvalidData(f"choice {choices.index('') + 1} is empty", where=place, hint="look at docToChoice")
         yield {"question": question, "answer": _place(answer, choices, place), "choices": choices}
 
 

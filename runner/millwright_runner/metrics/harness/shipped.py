@@ -63,7 +63,7 @@ def check_shipped(name: str, *, metric: str | None, filter: str | None, num_fews
             where="numFewshot",
             hint="leave it out",
         )
-    if "class" in config or config.get("process_results"):
+    if "class" in config:
         return  # only its code knows what it gives
     kind = config.get("output_type", "generate_until")
     named = [str(entry["metric"]) for entry in config.get("metric_list") or ()] or DEFAULTS.get(kind, [])
@@ -73,7 +73,8 @@ def check_shipped(name: str, *, metric: str | None, filter: str | None, num_fews
         raise InvalidManifest(
             f"{name!r} has no metric that is a share; it has {others}", where="task", hint="see perplexity"
         )
-    if metric is not None and metric not in possible:
+    more = bool(config.get("process_results"))  # code of the task's that may give metrics which it does not name
+    if metric in NOT_SHARES or (metric is not None and metric not in possible and not more):
         raise InvalidManifest(f"{name!r} has no metric {metric!r}", where="metric", hint=suggest(metric, possible))
     filters = [str(entry["name"]) for entry in config.get("filter_list") or ()] or ["none"]
     if filter is not None and filter not in filters:
