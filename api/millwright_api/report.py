@@ -16,6 +16,9 @@ from millwright_api.quantities import figure
 TERMINATION_MESSAGE_BYTES = 4096
 """What the kubelet keeps of a termination message: its tail, counted in UTF-8 bytes."""
 
+MISSED = 12
+"""Constraints that are named where there is room for nothing else."""
+
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Stopped"]
 HitOrMiss = Literal["Hit", "Miss", "Off"]
 
@@ -110,7 +113,8 @@ class RunReport(_Told):
 
     def termination_message(self) -> str:
         """Returns the report as JSON of at most 4,096 UTF-8 bytes: versions go first, then pass details, then what was
-        measured in between, then text.
+        measured in between, then text. Values of the last model, and which constraints it misses, stay to the last: a search
+        decides by them.
 
         Metrics of passes that are no numbers are left out: JSON has no form for them. Of what was measured, six
         significant digits are told, and counts as they are.
@@ -132,16 +136,18 @@ class RunReport(_Told):
                     c.model_copy(update={"message": cut(c.message, 64)}) for c in self.constraints if not c.met
                 ]
             },
-            {"evaluation": []},
+            {"evaluation": whole.evaluation[-1:]},
             {"passes": []},
             {"message": cut(self.message, 256)},
+            {"evaluation": [_values(one) for one in whole.evaluation[-1:]]},
+            {"constraints": [c.model_copy(update={"message": ""}) for c in self.constraints if not c.met][:MISSED]},
         )
         for change in changes:
             whole = whole.model_copy(update=change)
             text = whole.model_dump_json(exclude_none=True)
             if len(text.encode()) <= TERMINATION_MESSAGE_BYTES:
                 return text
-        least: dict[str, object] = {"artifact": None, "message": "", "constraints": []}
+        least: dict[str, object] = {"artifact": None, "message": ""}
         return whole.model_copy(update=least).model_dump_json(exclude_none=True)
 
 
@@ -161,6 +167,12 @@ def _rounded(evaluation: list[EvaluationReport]) -> list[EvaluationReport]:
 def _ends(evaluation: list[EvaluationReport]) -> list[EvaluationReport]:
     """What a person asks first: the model before and after."""
     return evaluation if len(evaluation) < 3 else [evaluation[0], evaluation[-1]]
+
+
+def _values(evaluation: EvaluationReport) -> EvaluationReport:
+    """Without intervals, and without a count of rows: what a search compares."""
+    bare = [MetricReport(name=metric.name, value=metric.value) for metric in evaluation.metrics]
+    return EvaluationReport(after=evaluation.after, metrics=bare)
 
 
 def cut(text: str, limit: int) -> str:

@@ -6,6 +6,7 @@ before anything runs, and two jobs that share a beginning share its results.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     return {name: _version(name) for name in names}
 
 
+@functools.cache  # reading one takes milliseconds, and each of a search's trials asks for several
 def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)

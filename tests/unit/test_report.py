@@ -162,3 +162,27 @@ def test_a_gate_that_failed_is_told_with_its_message_whatever_else_there_is() ->
 
     assert (told.reason, told.message) == ("ConstraintsNotMet", f"spec.evaluation.constraints: {broken.message}")
     assert {entry.met for entry in told.constraints} == {False}
+
+
+@pytest.mark.parametrize("words", [0, 32])
+def test_the_last_models_values_and_what_is_missed_are_told_whatever_else_there_is(words: int) -> None:
+    """A search compares trials by them."""
+    names = [f"{'m' * 55}-{number:02}" for number in range(16)]
+    found = [MetricReport(name=name, value=-1.23456e-123, low=0.1, high=0.2, n=120, unit="tokens/s") for name in names]
+    missed = ConstraintReport(metric=names[0], met=False, message=f"{names[0]} is 1; max 0.5: off by 0.5")
+    report = a_report(
+        message="word " * 1000 * words,
+        passes=[a_pass(name=f"step-{i}") for i in range(words)],
+        evaluation=[EvaluationReport(after=after, metrics=found) for after in ("input", "finetune", "genai")],
+        constraints=[missed] * max(words, 1),
+        versions={f"library-{i}": "1.0" for i in range(200)},
+    )
+
+    text = report.termination_message()
+    told = RunReport.model_validate_json(text)
+
+    assert len(text.encode()) <= TERMINATION_MESSAGE_BYTES
+    assert told.evaluation[-1].after == "genai"
+    assert {metric.name: metric.value for metric in told.evaluation[-1].metrics} == dict.fromkeys(names, -1.23456e-123)
+    assert told.constraints
+    assert not any(constraint.met for constraint in told.constraints)
