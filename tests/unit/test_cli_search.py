@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,6 +141,71 @@ class TestParallel:
 
         assert "ignored on this machine: spec.search.parallelTrials (here: --parallel)" in run(ground).err
         assert "ignored" not in run(ground, "--parallel", "2").err
+
+
+class TestOtherSearches:
+    def test_tpe_asks_for_the_same_trials_again_and_however_many_run_at_once(self, ground: SearchGround) -> None:
+        uniform = {"pass": "pack", "option": "value", "uniform": {"min": 0, "max": 4}}
+        ground.write(TUNE, uniform, algorithm={"tpe": {"seed": 7, "startupTrials": 2}}, parallelTrials=2)
+        first = json.loads(run(ground, "--json").out)
+        trials, ran = [(row["at"], row["values"]) for row in ground.trials], len(ground.ran)
+
+        second = json.loads(run(ground, "--json", "--parallel", "2").out)
+
+        assert second["artifact"] == first["artifact"]
+        assert [(row["at"], row["values"]) for row in ground.trials] == trials
+        assert len(ground.ran) == ran
+
+    def test_a_pass_that_is_on_or_off(self, ground: SearchGround) -> None:
+        ground.write({"pass": "tune", "onOff": True}, {**PACK, "choice": [2.0, 1.0]}, tune={"value": -5.0})
+
+        said = run(ground)
+
+        assert said.code == 0, said.err
+        assert ground.marks == [2.0]
+        assert ground.values == [-5.0, 1.0, 1.0, 2.0, 2.0]
+
+    @pytest.mark.parametrize("options", [(), ("--parallel", "2")])
+    def test_models_besides_the_best_are_kept_when_they_are_asked_for(
+        self, ground: SearchGround, options: tuple[str, ...]
+    ) -> None:
+        ground.write({**PACK, "choice": [1.0, 3.0, 2.0]}, keep="all")
+
+        said = run(ground, *options)
+
+        places = sorted((ground.cli.folder / "out" / "trials").glob("*/model/marks.json"))
+        assert said.code == 0, said.err
+        assert [(path.parts[-3], json.loads(path.read_text())) for path in places] == [
+            ("000", [1.0, 1.0]),
+            ("002", [1.0, 2.0]),
+        ]
+        assert ground.marks == [1.0, 3.0]
+
+    def test_a_trial_that_does_badly_is_not_carried_through(self, ground: SearchGround) -> None:
+        ground.write(
+            {**TUNE, "choice": [10.0, 20.0, 1.0]}, {**PACK, "choice": [1.0, 2.0]}, evaluation={"after": ["each"]},
+            earlyStopping={"median": {"startupTrials": 2}},
+        )  # fmt: skip
+
+        said = run(ground)
+
+        assert said.code == 0, said.err
+        assert "pruned: after tune sum was 1; the median of" in said.err
+        assert ground.values == [1.0, 1.0, 1.0, 2.0, 2.0, 10.0, 20.0]
+
+    def test_the_time_is_up_before_the_second_trial(self, ground: SearchGround) -> None:
+        ground.write(tune={"end": "wait"}, maxSeconds=1)
+
+        with ground.cli.started("run", "job.yaml") as process:
+            wait_until(process, lambda: len(ground.ran) > 0)
+            began = time.monotonic()
+            wait_for(lambda: time.monotonic() - began > 1)
+            (ground.cli.folder / "go").touch()
+            _, err = process.communicate(timeout=60)
+
+        assert process.returncode == 0, err
+        assert "the time is up" in err
+        assert [row["number"] for row in ground.trials] == [0]
 
 
 class TestFailures:

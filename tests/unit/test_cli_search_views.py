@@ -15,14 +15,14 @@ from millwright_api.search import Search
 from millwright_runner.cli.live_search import SearchView
 from millwright_runner.cli.searching import SearchLines, SearchWatch
 from millwright_runner.cli.trials import ROWS, closing
-from millwright_runner.searching import Outline
+from millwright_runner.searching import SearchOutline
 from millwright_search.trials import Outcome, Over, Segment, Trial
 
 TUNE = Segment("t" * 64, 0, (1e-3, None), 0, 1, ("finetune",), last=False)
 LAST = Segment("l" * 64, 1, (1e-3, "int4"), 1, 2, ("genai",), last=True)
 
 
-def outline(folder: Path, *objectives: tuple[str, str], parameters: int = 2) -> Outline:
+def outline(folder: Path, *objectives: tuple[str, str], parameters: int = 2) -> SearchOutline:
     """A grid over a rate and a precision."""
     rate = {"pass": "finetune", "option": "learningRate", "choice": [1e-3, 1e-4]}
     search = Search.model_validate({
@@ -40,7 +40,7 @@ def outline(folder: Path, *objectives: tuple[str, str], parameters: int = 2) -> 
         job=SimpleNamespace(metadata=SimpleNamespace(name="tones")), output=SimpleNamespace(uri=f"{folder}/out/"),
         evaluation=SimpleNamespace(metrics=metrics),
     )  # fmt: skip
-    return Outline(search, plan, 4, 4)
+    return SearchOutline(search, plan, 4, 4)
 
 
 POINTS: tuple[tuple[Any, ...], ...] = ((1e-3, "int4"), (1e-3, "int8"), (1e-4, "int4"), (1e-4, "int8"))

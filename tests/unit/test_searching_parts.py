@@ -13,7 +13,7 @@ from millwright_api.errors import Stopped, StoreUnavailable
 from millwright_api.report import ConstraintReport, EvaluationReport, MetricReport, RunReport
 from millwright_api.search import Search
 from millwright_runner.plan import Settings
-from millwright_runner.searching import Outline, Prepared, notes
+from millwright_runner.searching import Prepared, SearchOutline, notes
 from millwright_runner.searching.segment import seen
 from millwright_runner.searching.words import Begin, Raised
 from millwright_runner.searching.workers import died, threads
@@ -122,7 +122,7 @@ class TestNotes:
     def prepared(self, *, of_machine: bool = False, **fields: Any) -> Prepared:
         metric: Any = SimpleNamespace(name="latency", metric=SimpleNamespace(of_machine=of_machine, unit="ms"))
         plan: Any = SimpleNamespace(evaluation=SimpleNamespace(metrics=[metric]))
-        return Prepared(None, None, None, Outline(search(**fields), plan, 4, None))  # type: ignore[arg-type]
+        return Prepared(None, None, None, SearchOutline(search(**fields), plan, 4, None))  # type: ignore[arg-type]
 
     def test_speed_that_is_measured_beside_other_trials_is_told_of(self) -> None:
         told = notes(self.prepared(of_machine=True, algorithm={"grid": {}}), 2)

@@ -33,13 +33,12 @@ class SearchView(LiveView, SearchWatch):
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console, clock)
-        self._runs: dict[int, list[_Now]] = {}
+        self._runs: dict[int, _Now] = {}
 
     def segment(self, trial: Trial, segment: Segment) -> Observer:
         """Is drawn at the next refresh."""
-        now = _Now()
-        self._runs.setdefault(trial.number, []).append(now)
-        return now
+        self._runs[trial.number] = _Now()
+        return self._runs[trial.number]
 
     def segment_ended(self, trial: Trial, segment: Segment) -> None:
         """Is drawn at the next refresh."""
@@ -82,7 +81,7 @@ class SearchView(LiveView, SearchWatch):
             table.add_row(*board.row(number))
         for number in running:
             objectives = [""] * len(board.search.objectives)
-            said = Text("; ".join(map(str, self._runs[number])), "default")
+            said = Text(str(self._runs[number]))
             table.add_row(self._spinner, str(number), *board.cells(number), *objectives, said)
         if len(ended) > len(shown):
             yield Text(f"… {len(ended) - len(shown)} trials before", "dim")

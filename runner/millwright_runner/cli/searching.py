@@ -22,7 +22,7 @@ from millwright_runner.cli.watch import (
     share_of,
 )
 from millwright_runner.plan import Plan
-from millwright_runner.searching import Outline
+from millwright_runner.searching import SearchOutline
 from millwright_runner.steps import Observer
 from millwright_runner.words import plural
 from millwright_search.trials import Outcome, Over, Segment, Trial
@@ -33,7 +33,7 @@ class SearchWatch(Watch):
 
     board: Board | None = None
 
-    def searching(self, outline: Outline) -> None:
+    def searching(self, outline: SearchOutline) -> None:
         """Told once, before anything runs."""
         self.board = Board(outline)
 
@@ -76,7 +76,7 @@ class SearchLines(Lines, SearchWatch):
         self._begun: set[int] = set()
         self._warned: set[str] = set()
 
-    def searching(self, outline: Outline) -> None:
+    def searching(self, outline: SearchOutline) -> None:
         """Says what is searched."""
         super().searching(outline)
         search, plan = outline.search, outline.plan

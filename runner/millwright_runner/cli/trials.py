@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,12 +13,12 @@ from rich.text import Text
 from millwright_api.report import MetricReport
 from millwright_api.search import Search
 from millwright_runner import figures
-from millwright_runner.cli.tables import UNLIMITED
+from millwright_runner.cli.tables import lines
 from millwright_search import space, verdict
 from millwright_search.trials import Outcome, Over, Trial
 
 if TYPE_CHECKING:
-    from millwright_runner.searching import Outline
+    from millwright_runner.searching import SearchOutline
 
 TRIALS = "trials.jsonl"
 """Beside the model that a search has found: all trials, a line each."""
@@ -53,7 +52,7 @@ class Board:
         seconds: that all trials together took, in the end.
     """
 
-    outline: Outline
+    outline: SearchOutline
     trials: dict[int, Trial] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     over: Over | None = None
@@ -196,12 +195,4 @@ def closing(board: Board, console: Console | None = None) -> str:
     head = f"best    trial {best}: {board.parameters(best)}\n        {board.scores(board.outcomes[best])}"
     rest = f"{len(ranked) - ROWS} more trials in {TRIALS}" if len(ranked) > ROWS else ""
     marks = "★ published   ◆ no other trial is better in every objective" if len(board.front) > 1 else ""
-    return "\n\n".join(filter(None, (_text(table, console), "\n".join(filter(None, (marks, rest))), head)))
-
-
-def _text(table: Table, console: Console | None) -> str:
-    to_terminal = console is not None and console.is_terminal
-    page = console if console is not None and to_terminal else Console(file=io.StringIO(), width=UNLIMITED)
-    with page.capture() as shown:
-        page.print(table, crop=False)
-    return "\n".join(line.rstrip() for line in shown.get().splitlines()).strip("\n")
+    return "\n\n".join(filter(None, (lines(table, console), "\n".join(filter(None, (marks, rest))), head)))

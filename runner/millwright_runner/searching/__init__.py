@@ -18,7 +18,7 @@ from millwright_runner.plan import Settings, check_signer, make_plan
 from millwright_runner.search_plan import SearchPlan, plan_search
 from millwright_runner.searching.crew import Crew, InTurn
 from millwright_runner.searching.loop import Loop, failure
-from millwright_runner.searching.observing import Outline, SearchObserver
+from millwright_runner.searching.observing import SearchObserver, SearchOutline
 from millwright_runner.searching.segment import Bench
 from millwright_runner.searching.workers import Workers
 from millwright_runner.trials import trial_job
@@ -40,7 +40,7 @@ class Prepared:
     job: OptimizationJob
     settings: Settings
     plan: SearchPlan
-    outline: Outline
+    outline: SearchOutline
 
 
 def prepare(job: OptimizationJob, settings: Settings) -> Prepared:
@@ -55,7 +55,7 @@ def prepare(job: OptimizationJob, settings: Settings) -> Prepared:
     plan = plan_search(job, settings)
     first = course(job.spec, {}, {}, {}, limit=1).trials[0]
     trial = make_plan(trial_job(job, first.at), settings, plan.found, publishes=False)
-    return Prepared(job, settings, plan, Outline(search, trial, plan.trials, plan.size))
+    return Prepared(job, settings, plan, SearchOutline(search, trial, plan.trials, plan.size))
 
 
 def run(
@@ -123,4 +123,4 @@ def notes(prepared: Prepared, parallel: int | None) -> list[str]:
     return told
 
 
-__all__ = ["Outline", "Prepared", "SearchObserver", "notes", "prepare", "run"]
+__all__ = ["Prepared", "SearchObserver", "SearchOutline", "notes", "prepare", "run"]

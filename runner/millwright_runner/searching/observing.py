@@ -13,7 +13,7 @@ from millwright_search.trials import Outcome, Over, Segment, Trial
 
 
 @dataclass(frozen=True)
-class Outline:
+class SearchOutline:
     """What is known of a search before it begins.
 
     Attributes:
@@ -36,7 +36,7 @@ class Outline:
 class SearchObserver(Observer, Protocol):
     """Watches a search; as an ordinary observer, the run at its end that publishes the best."""
 
-    def searching(self, outline: Outline) -> None:
+    def searching(self, outline: SearchOutline) -> None:
         """Told once, before anything runs."""
 
     def asked(self, trial: Trial) -> None:

@@ -100,6 +100,7 @@ def main(arguments: Sequence[str]) -> None:
     open_streams()
     prepare(list(arguments))
     connection = Connection(int(arguments[0]))
+    os.set_inheritable(connection.fileno(), False)  # it is to end with this process
     tasks: queue.SimpleQueue[Do] = queue.SimpleQueue()
     stop = StopFlag()
     begin: Begin = connection.recv()
