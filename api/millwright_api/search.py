@@ -80,7 +80,10 @@ class Parameter(Strict):
         default=None, description="Option of that pass, by name or path: precision, training.learningRate."
     )
     choice: list[Scalar] | None = Field(
-        default=None, min_length=1, max_length=MAX_CHOICES, description="One of these values."
+        default=None,
+        min_length=1,
+        max_length=MAX_CHOICES,
+        description="One of these values: numbers, texts, true or false.",
     )
     uniform: Uniform | None = Field(default=None, description="A number between two.")
     log_uniform: LogUniform | None = Field(default=None, description="A number between two, by order of magnitude.")

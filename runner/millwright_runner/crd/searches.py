@@ -1,5 +1,4 @@
-"""A search as the API server sees it: what its parts say of one another, and of the options of passes that come with
-Millwright. Of plug-ins' options only the preflight knows.
+"""A search as the API server sees it: what its parts say of one another, and of the rest of the spec.
 
 A choice's values are of any type, so CEL's compiler knows nothing of the list; `dyn` lets a rule ask for it all the same,
 and compare its values with others, which is all that the server can do with them.
@@ -7,20 +6,14 @@ and compare its values with others, which is all that the server can do with the
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-from millwright_runner.crd import metrics, steps, structural
+from millwright_runner.crd import metrics, searched, steps, structural
 from millwright_runner.crd.rules import Rule
-from millwright_runner.passes import Pass
+from millwright_runner.crd.searched import NUMBERS, on_search
 from millwright_runner.schema import Schema
-from millwright_runner.searchable import Option, names, searchable
 
 CHOICE = "dyn(self).choice"
-NUMBERS = ("uniform", "logUniform", "integer")
-PARAMETERS = ".search.parameters"
 
 PARAMETER: tuple[Rule, ...] = (
     Rule(
@@ -102,26 +95,26 @@ def add_rules(search: Schema) -> None:
 
 def references() -> tuple[Rule, ...]:
     """Returns the rules on the spec: what a search names is there, and can be searched."""
-    return (*_named(), *_goes_with(), *_options())
+    return (*_named(), *_goes_with(), *searched.rules())
 
 
 def _named() -> Iterator[Rule]:
     step = steps.union().called("s")
-    yield _rule(
+    yield on_search(
         f"self.search.parameters.all(p, !has(p.pass) || self.passes.exists(s, ({step}) == p.pass))",
         "a parameter names a step that spec.passes does not have (a step without a name is called by its pass)",
     )
-    yield _rule(
+    yield on_search(
         f"self.search.parameters.all(p, !has(p.oneOf) || p.oneOf.all(n, self.passes.exists(s, ({step}) == n)))",
         "oneOf names a step that spec.passes does not have (a step without a name is called by its pass)",
     )
-    yield _rule(
+    yield on_search(
         "!has(self.evaluation) || self.search.objectives.all(o, self.evaluation.metrics.exists(m, "
         f"({metrics.union().called('m')}) == o.metric))",
         "an objective names a metric that evaluation.metrics does not have (one without a name is called by its kind)",
         field=".search.objectives",
     )
-    yield _rule(
+    yield on_search(
         "self.search.parameters.exists(p, has(p.oneOf)) || self.passes.exists(s, "
         f"!self.search.parameters.exists(p, has(p.onOff) && has(p.pass) && p.pass == ({step})))",
         "every pass is onOff; one has to run in every trial",
@@ -129,113 +122,15 @@ def _named() -> Iterator[Rule]:
 
 
 def _goes_with() -> Iterator[Rule]:
-    yield _rule("has(self.evaluation)", "search compares trials by metrics: evaluation is needed", field=".search")
-    yield _rule(
+    yield on_search("has(self.evaluation)", "search compares trials by metrics: evaluation is needed", field=".search")
+    yield on_search(
         "!has(self.search.earlyStopping) || !has(self.evaluation) || 'each' in self.evaluation.after",
         "earlyStopping looks at figures after each pass: evaluation.after: [each] is needed",
         field=".search.earlyStopping",
     )
-    yield _rule(
+    yield on_search(
         "self.cache.mode == 'ReadWrite'",
         "cache.mode other than ReadWrite does not go with search: trials share passes, and the best is published, through "
         "the cache",
         field=".cache.mode",
     )
-
-
-def _options() -> Iterator[Rule]:
-    for kind in steps.builtin().values():
-        yield _of_options(
-            [kind], f"p.option.matches(r'{_pattern(kind)}')",
-            f"an option that {kind.name} does not have, or that is no single value, or names a data set, is searched; "
-            f"possible, by path or by its last part: {', '.join(searchable(kind))}",
-        )  # fmt: skip
-    custom = "self.passes.exists(s, has(s.custom) && (has(s.name) ? s.name : s.custom.pass) == p.pass)"
-    yield _rule(
-        "self.search.parameters.all(p, !has(p.option) || !has(p.pass) || !self.search.parameters.exists(q, has(q.option) && "
-        f"has(q.pass) && q.pass == p.pass && q.option.endsWith('.' + p.option)) || {custom})",
-        "an option of a pass is searched twice, by its path and by its last part; give all of its values in one place",
-    )
-    for kinds, options in _alike():
-        given = _literal([name for name, option in names(kinds[0]).items() if option in options])
-        good, how = _searched(options[0])
-        called = f"{', '.join(option.name for option in options)} ({', '.join(kind.name for kind in kinds)})"
-        yield _of_options(
-            kinds, f"!(p.option in {given}) || ({good})",
-            f"{called} take{'s' if len(options) == 1 else ''} {options[0].words}; {how}",
-        )  # fmt: skip
-
-
-def _pattern(kind: type[Pass]) -> str:
-    """Returns a regular expression of all names that a pass's options go by: shorter by far than a list of them."""
-    known = names(kind)
-    groups: dict[str, list[str]] = {}
-    for path in searchable(kind):
-        above, dot, leaf = path.rpartition(".")
-        optional = "?" if dot and leaf in known else ""
-        groups.setdefault(f"({re.escape(above + dot)}){optional}" if dot else "", []).append(leaf)
-    return f"^({_or(above + '(' + _or(leaves) + ')' for above, leaves in groups.items())})$"
-
-
-def _or(parts: Iterable[str]) -> str:
-    return "|".join(parts)
-
-
-def _alike() -> Iterator[tuple[list[type[Pass]], list[Option]]]:
-    """Yields passes with the options of theirs that take the same: lora and its kin share most of their options."""
-    kinds: dict[Option, list[type[Pass]]] = {}
-    for kind in steps.builtin().values():
-        for option in searchable(kind).values():
-            kinds.setdefault(option, []).append(kind)
-    alike: dict[tuple[str, ...], list[Option]] = {}
-    for option, having in kinds.items():
-        alike.setdefault((option.words, *(kind.name for kind in having)), []).append(option)
-    for options in alike.values():
-        yield kinds[options[0]], options
-
-
-def _searched(option: Option) -> tuple[str, str]:
-    """Returns what a parameter's values have to be, as CEL about `p`, and in words how they may be given."""
-    no_range = " && ".join(f"!has(p.{name})" for name in NUMBERS)
-    if option.is_number:
-        within = [_within(name, option) for name in NUMBERS if name == "integer" or "number" in option.types]
-        taken = ", ".join(name for name in NUMBERS if name == "integer" or "number" in option.types)
-        whole = [] if "number" in option.types else ["!has(p.uniform)", "!has(p.logUniform)"]
-        return " && ".join([*whole, *within]), f"search it by choice or {taken}, within that"
-    values = option.choices or ((True, False) if option.types == {"boolean"} else None)
-    if values is None:
-        return no_range, "search it by choice"
-    known = " || ".join(f"v == {_literal(value)}" for value in values)
-    return f"{no_range} && (!has(dyn(p).choice) || dyn(p).choice.all(v, {known}))", "search it by choice, among these"
-
-
-def _within(name: str, option: Option) -> str:
-    """Returns that a range, where it is given, lies in an option's bounds."""
-    number = f"double(p.{name}.%s)" if name == "integer" else f"p.{name}.%s"
-    low, high = number % "min", number % "max"
-    bounds = []
-    if option.minimum is not None:
-        bounds.append(f"{low} {'>' if option.above else '>='} {float(option.minimum)!r}")
-    if option.maximum is not None:
-        bounds.append(f"{high} {'<' if option.below else '<='} {float(option.maximum)!r}")
-    return f"(!has(p.{name}) || ({' && '.join(bounds)}))" if bounds else "true"
-
-
-def _of_options(kinds: list[type[Pass]], good: str, message: str) -> Rule:
-    """Returns the rule that what parameters say of options of some passes is good."""
-    step = " || ".join(
-        f"(has(s.{kind.name}) && (has(s.name) ? s.name : {_literal(kind.name)}) == p.pass)" for kind in kinds
-    )
-    return _rule(
-        f"self.search.parameters.all(p, !has(p.option) || !has(p.pass) || {good} || !self.passes.exists(s, {step}))",
-        message,
-    )
-
-
-def _rule(good: str, message: str, field: str = PARAMETERS) -> Rule:
-    return Rule(f"!has(self.search) || ({good})", message, field=field)
-
-
-def _literal(value: Any) -> str:
-    """Returns a value as CEL has it: as JSON does."""
-    return json.dumps(value)

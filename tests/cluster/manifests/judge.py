@@ -12,7 +12,7 @@ from millwright_runner import registry
 from millwright_runner.evaluation import bind_metrics
 from millwright_runner.models import ModelFacts
 from millwright_runner.problems import describe
-from millwright_runner.trials import variants_of
+from millwright_runner.trials import passes_of
 
 MODEL = ModelFacts("tiny", {"model_type": "phi3"}, {"model.layers.0.o_proj.weight": (8, 8)}, 256, 256)
 INSTALLED = ("drop-layers", "Drop_Layers", "x")
@@ -20,7 +20,7 @@ INSTALLED = ("drop-layers", "Drop_Layers", "x")
 
 
 def judge(body: dict[str, Any]) -> None:
-    """Reads a manifest as `millwright validate` does, lets genai look at the target, and tries what a search would set.
+    """Reads a manifest as `millwright validate` does, lets genai look at the target; of a search, at all that it would set.
 
     Raises:
         UserError: something in it is wrong.
@@ -31,11 +31,10 @@ def judge(body: dict[str, Any]) -> None:
         raise InvalidManifest(describe(error, OptimizationJob)) from error
     known = job.model_copy(update={"spec": without_plugins(job.spec)})
     bind_metrics(known)
-    for bound in registry.bind(known):
-        if bound.pass_.name == "genai":
-            bound.pass_.check(MODEL, job.spec.target)
-    if known.spec.search is not None:
-        variants_of(known)
+    searched = passes_of(known) if known.spec.search is not None else []
+    for pass_ in [*searched, *(bound.pass_ for bound in registry.bind(known))]:
+        if pass_.name == "genai":
+            pass_.check(MODEL, job.spec.target)
 
 
 def without_plugins(spec: Spec) -> Spec:

@@ -63,6 +63,7 @@ GOOD_SEARCHES = [
         {"pass": "finetune", "option": "r", "integer": {"min": 1, "max": 4096}}, {"pass": "genai", "option": "accuracyLevel", "integer": {"min": 1, "max": 4}},
         {"pass": "finetune", "option": "weightDecay", "uniform": {"min": 0, "max": 10}}, {"pass": "finetune", "option": "alpha", "integer": {"min": 8, "max": 64, "step": 8}},
         {"pass": "finetune", "option": "perDeviceTrainBatchSize", "integer": {"min": 1, "max": 4096}})),
+    Good("bf16 among others on CUDA", {**of("genai", "precision", choice=["bf16", "int4"]), "spec.target": {"executionProvider": "CUDAExecutionProvider"}}),
     Good("options by their paths", parameters(
         {"pass": "finetune", "option": "training.learningRate", "choice": [1e-4]}, {"pass": "finetune", "option": "training.earlyStopping.patience", "choice": [1, 2]})),
     Good("options deep down by their last parts", parameters(
@@ -177,6 +178,7 @@ OPTIONS = [
     Bad("a precision that is none, among others", of("genai", "precision", choice=["int4", "int3"]), "spec.search.parameters", "precision (genai) takes one of int4, int8, fp16, bf16, fp32", "spec.search.parameters[0].choice[1]"),
     Bad("a block size of 33, among others", of("genai", "blockSize", choice=[32, 33]), "spec.search.parameters", "blockSize (genai) takes one of 16, 32, 64, 128, 256", "spec.search.parameters[0].choice[1]"),
     Bad("a block size in quotes", of("genai", "blockSize", choice=["32"]), "spec.search.parameters", "blockSize (genai) takes one of 16, 32, 64, 128, 256", "spec.search.parameters[0].choice[0]"),
+    Bad("bf16 on a CPU, among others", of("genai", "precision", choice=["int4", "bf16"]), "spec.search.parameters", "bf16 is among those that are searched", "bf16 does not run on CPUExecutionProvider"),
     Bad("yes in words", of("genai", "symmetric", choice=["true", "false"]), "spec.search.parameters", "(genai) take true or false", "spec.search.parameters[0].choice"),
     Bad("a type for the merge that is none", of("merge", "dtype", choice=["float64"]), "spec.search.parameters", "dtype (merge) takes one of float32, bfloat16, float16", "spec.search.parameters[0].choice[0]"),
 ]  # fmt: skip
