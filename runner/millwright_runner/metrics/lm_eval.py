@@ -51,7 +51,8 @@ class OwnTask(Strict):
         default=None,
         min_length=1,
         max_length=256,
-        description="multiple_choice: the answers to choose from; a column that holds a list stands for all that is in it.",
+        description="multiple_choice: the answers to choose from; a column that holds a list stands for all that is in it. "
+        "Default: none.",
     )
     target_delimiter: str = Field(
         default=" ", max_length=64, description="Between a question and its answer. Default: a space."
