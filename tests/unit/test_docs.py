@@ -8,21 +8,25 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, ClassVar, cast, get_args
 
 import pytest
 import yaml
+from pydantic.alias_generators import to_camel
+from tests import searches
 
 from millwright_api import errors
 from millwright_api.evaluation import Evaluation
+from millwright_api.search import MAX_CHOICES, MAX_OBJECTIVES, MAX_PARAMETERS, MAX_TRIALS, Parameter, Search
 from millwright_api.status import ConditionType, JobPhase
 from millwright_api.v1alpha1 import OptimizationJob
-from millwright_runner import registry
+from millwright_runner import registry, trials
 from millwright_runner.cli.app import app
 from millwright_runner.evaluation.bound import METRICS
 from millwright_runner.metrics import Asking, Metric, MetricContext
 from millwright_runner.passes import Context, Pass
 from millwright_runner.subjects import Subject
+from millwright_search.trials import OverReason, TrialPhase
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -33,6 +37,21 @@ PLUGIN = ROOT / "examples" / "plugin-drop-layers"
 def blocks(page: Path, language: str) -> list[str]:
     """Fenced blocks of a page in one language; '' are those without any."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
+
+
+def told_by_the_command_line() -> set[str]:
+    """Failures that the runner makes besides those of the contract, by their names; a job's failure has the job's own reason."""
+    known = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+    classes = [
+        node
+        for path in (ROOT / "runner").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    found: set[str] = set()
+    for _ in range(3):  # subclasses of subclasses
+        found |= {one.name for one in classes if {ast.unparse(base) for base in one.bases} & (known | found)}
+    return found - {"JobFailed", "JobMissedGate"}
 
 
 def explained() -> list[str]:
@@ -91,7 +110,7 @@ class TestTheReadme:
         assert [verb for verb in VERBS if f"millwright {verb}" not in text] == []
 
     def test_its_manifest_is_valid_and_its_passes_fit(self) -> None:
-        (text,) = blocks(ROOT / "README.md", "yaml")
+        text, _ = blocks(ROOT / "README.md", "yaml")
 
         bound = registry.bind(OptimizationJob.model_validate(yaml.safe_load(text)))
 
@@ -132,12 +151,17 @@ NO_REASONS = {
     "ArtifactsPublished", "Complete", "Failed", "Finished", "Pending", "Queued", "Ready", "Reconciling", "Running", "Stalled",
     "Suspended", "Validated", "Fail", "True", "False", "Unknown", "Normal", "Warning", "Resumed", "StageStarted", "StageSucceeded",
     "AttemptFailed", "Preempt", "CreateContainerConfigError", "CreateContainerError", "ErrImageNeverPull", "ErrImagePull",
-    "ImagePullBackOff", "InvalidImageName", "RegistryUnavailable", "Job",
+    "ImagePullBackOff", "InvalidImageName", "RegistryUnavailable", "Job", "Stage", "SearchOver",
+    # ends of trials and of searches: docs/search.md has them
+    "Active", "Pruned", "NoTrialSucceeded",
 }  # fmt: skip
 
 
 class TestTroubleshooting:
-    ROOMS = ("account", "before", "case", "conditions", "failures", "judged", "reconcile", "story", "working")
+    ROOMS = (
+        "account", "before", "case", "conditions", "failures", "judged", "reconcile", "search", "segmentjobs", "standing", "story",
+        "trialstatus", "working",
+    )  # fmt: skip
 
     def told(self) -> set[str]:
         """Words in CamelCase in the rooms that make conditions, and the failures that a runner reports."""
@@ -161,6 +185,13 @@ class TestTroubleshooting:
     def test_nothing_is_explained_that_no_condition_says(self) -> None:
         assert sorted(set(explained()) - self.told()) == []
 
+    def test_every_failure_of_the_command_line_is_explained_and_no_other(self) -> None:
+        text = (ROOT / "docs" / "troubleshooting.md").read_text()
+        _, _, section = text.partition("\n## What only the command line says\n")
+        headings = re.findall(r"^### (\w+)$", section.partition("\n## ")[0], re.M)
+
+        assert sorted(headings) == sorted(told_by_the_command_line())
+
     def test_no_reason_is_explained_twice(self) -> None:
         assert len(explained()) == len(set(explained()))
 
@@ -174,6 +205,81 @@ class TestTroubleshooting:
         named = set(re.findall(r"`(\w+)`", " ".join(table)))
 
         assert set(get_args(ConditionType)) <= named
+
+
+class TestSearch:
+    PAGE = ROOT / "docs" / "search.md"
+    BASE: ClassVar[dict[str, Any]] = {
+        "apiVersion": "millwright.dev/v1alpha1",
+        "kind": "OptimizationJob",
+        "metadata": {"name": "search"},
+        "spec": {
+            "model": {"path": "model"},
+            "data": [
+                {"name": name, "source": {"path": f"{name}.jsonl"}, "text": {"columns": ["a", "b"], "answer": "b"}}
+                for name in ("train", "holdout")
+            ],
+            "passes": [
+                {"name": "small", "lora": {"trainData": "train"}},
+                {"name": "large", "lora": {"trainData": "train"}},
+                {"merge": {}},
+            ],
+            "evaluation": {"metrics": [{"name": "accuracy", "exactMatch": {}, "data": "holdout"}]},
+            "output": {"path": "out"},
+        },
+    }
+
+    def job(self, written: dict[str, Any]) -> OptimizationJob:
+        """The base with what a block of the page says."""
+        return OptimizationJob.model_validate({**self.BASE, "spec": {**self.BASE["spec"], **written}})
+
+    def test_its_manifests_are_searches_that_can_be_made(self) -> None:
+        whole, switches, early = (yaml.safe_load(text) for text in blocks(self.PAGE, "yaml"))
+
+        trials.check_search(self.job(whole))
+        trials.check_search(self.job(switches))
+        metrics = self.BASE["spec"]["evaluation"]["metrics"]
+        trials.check_search(
+            self.job(
+                {
+                    "evaluation": early["evaluation"] | {"metrics": metrics},
+                    "search": switches["search"] | early["search"],
+                }
+            )
+        )
+
+    def test_the_readmes_search_is_one_of_the_readmes_manifest(self) -> None:
+        manifest, search = (yaml.safe_load(text) for text in blocks(ROOT / "README.md", "yaml"))
+        steps = [{"name": "finetune", **manifest["spec"]["passes"][0]}, *manifest["spec"]["passes"][1:]]
+        metrics = {"metrics": [{"name": "accuracy", "exactMatch": {}, "data": "holdout"}]}
+
+        trials.check_search(self.job({"passes": steps, "evaluation": metrics, **search}))
+
+    def test_its_tables_have_every_end_of_a_search_and_of_a_trial(self) -> None:
+        text = self.PAGE.read_text()
+        words = (*get_args(OverReason), *get_args(TrialPhase), "NoFigure")
+
+        assert [word for word in words if f"`{word}`" not in text] == []
+
+    def test_it_has_every_key_of_a_search_and_of_a_parameter(self) -> None:
+        text = self.PAGE.read_text()
+        keys = [to_camel(name) for kind in (Search, Parameter) for name in kind.model_fields if name != "pass_"]
+
+        assert [key for key in keys if not re.search(rf"\b{key}\b", text)] == []
+
+    def test_it_names_the_bounds_that_there_are(self) -> None:
+        limits = self.PAGE.read_text().partition("## Limits")[2]
+        bounds = f"{MAX_PARAMETERS} parameters, {MAX_CHOICES} values of a choice, {MAX_OBJECTIVES} objectives, {MAX_TRIALS} trials"
+
+        assert f"At most {bounds}" in limits
+
+    def test_it_explains_every_key_of_a_line_of_trials_jsonl(self) -> None:
+        table = self.PAGE.read_text().partition("## What it leaves")[2].partition("## ")[0]
+        document = {"search": searches.search()}
+
+        keys = {key for row in document["search"]["trials"] for key in row}
+
+        assert sorted(key for key in keys if f"`{key}`" not in table) == []
 
 
 class TestWriteAPass:

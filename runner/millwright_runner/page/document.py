@@ -76,6 +76,7 @@ class Trial(_Part):
     constraints: list[Judged] = Field(default=[])
     uri: str | None = None
     bytes: int | None = None
+    seconds: float | None = None
     reason: str | None = None
     message: str | None = None
     best: bool = False
@@ -87,7 +88,7 @@ class Searched(_Part):
 
     objectives: list[Aim] = Field(default=[])
     parameters: list[str] = Field(default=[])
-    message: str | None = None
+    reason: str | None = None
     trials: list[Trial] = Field(default=[])
 
 

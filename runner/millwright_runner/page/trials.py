@@ -25,6 +25,12 @@ LONGEST = 240
 
 ENDS = {"Succeeded": "succeeded", "ConstraintsNotMet": "missed a constraint", "Pruned": "ended early"}
 """How trials end, for people; what is not here is said as it is."""
+OVER = {
+    "SpaceExhausted": "there are no other points",
+    "OutOfTime": "then the time was up",
+    "TooManyFailedTrials": "that was more than were to fail",
+}
+"""Why no trial came any more, where that is not plain."""
 MEASURED = ("Succeeded", "ConstraintsNotMet")
 """How trials end whose model was finished."""
 GROUPS = ("Succeeded", "ConstraintsNotMet", "Pruned")
@@ -85,7 +91,8 @@ class Listing:
 
     Attributes:
         summary: how many ended how.
-        message: why the search was over.
+        best: the trial that is published, and what it was made with; empty when there is none.
+        seconds: that trials took, as far as that is known.
         headings: of the parameters.
         aims: of the objectives: the metric, and which way is better.
         sized: whether models have a size that is no objective already.
@@ -94,7 +101,8 @@ class Listing:
     """
 
     summary: str
-    message: str
+    best: str
+    seconds: float
     headings: list[Heading]
     aims: list[Heading]
     sized: bool
@@ -111,9 +119,11 @@ def listing(document: Document) -> Listing | None:
     units = {unit_of(search, aim.metric) for aim in search.objectives}
     told = Counter(trial.phase for trial in search.trials)
     ends = [f"{count} {ended(phase)}" for phase, count in told.most_common()]
+    why = f", and {OVER[search.reason]}" if search.reason in OVER else ""
     return Listing(
-        summary=f"{plural(len(search.trials), 'trial')}: {', '.join(ends)}.",
-        message=search.message or "",
+        summary=f"{plural(len(search.trials), 'trial')}: {', '.join(ends)}{why}.",
+        best=next((_made_with(trial) for trial in search.trials if trial.best), ""),
+        seconds=sum(trial.seconds or 0.0 for trial in search.trials),
         headings=headings(search.parameters),
         aims=[Heading(aim.metric, "more is better" if more(aim) else "less is better") for aim in search.objectives],
         sized="bytes" not in units and any(trial.bytes is not None for trial in search.trials),
@@ -207,6 +217,11 @@ def _cell(trial: Trial, aim: Aim, search: Searched) -> Cell:
 
 def _less(value: float | None, up: bool) -> tuple[bool, float]:
     return (value is None, 0.0 if value is None else -value if up else value)
+
+
+def _made_with(trial: Trial) -> str:
+    made = ", ".join(f"{label} {text(value)}" for label, value in trial.at.items() if value is not None)
+    return f"{trial.number}: {made}" if made else str(trial.number)
 
 
 def _failures(trials: Sequence[Trial]) -> list[Failure]:
