@@ -77,8 +77,17 @@ class TestTheTable:
         assert '<td class="warn">succeeded<small>accuracy is 0.4; min 0.8: off by 0.4</small>' in page(trials=[row])
 
     def test_how_many_ended_how_stands_above(self) -> None:
+        assert "8 trials: 5 succeeded, 1 missed a constraint, 1 failed, 1 ended early." in see().text
+
+    def test_why_there_are_no_more_is_said_where_it_is_not_plain(self) -> None:
+        assert "1 ended early, and then the time was up." in see(reason="OutOfTime").text
+
+    def test_the_best_and_the_time_of_all_trials_stand_at_the_top(self) -> None:
+        text = see(trials=[one | {"seconds": 60.0} for one in TRIALS]).text
+
         assert (
-            "8 trials: 5 succeeded, 1 missed a constraint, 1 failed, 1 ended early. 8 of 8 trials ended" in see().text
+            f"Best of 8 trials 3: {RATE} 0.0012, {VARIANT} 32 Time 8 min 00 s for the trials, 3 min 11 s to publish"
+            in text
         )
 
     def test_the_front_is_marked_where_there_are_several_objectives(self) -> None:
@@ -249,7 +258,7 @@ class TestThePage:
             trial(2, 1, 1, 0.6) | {"at": {SCRIPT: f"{SCRIPT}3"}},
         ]
 
-        seen = see(parameters=[SCRIPT], trials=rows, message=SCRIPT)
+        seen = see(parameters=[SCRIPT], trials=rows, reason=SCRIPT)
 
         assert seen.named("script") == []
 
