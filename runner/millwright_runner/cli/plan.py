@@ -9,11 +9,12 @@ from rich.table import Table
 from millwright_api.errors import MillwrightError
 from millwright_api.evaluation import INPUT
 from millwright_runner import manifest
-from millwright_runner.cli import screen
+from millwright_runner.cli import screen, searched
 from millwright_runner.cli.options import CacheOption, DebugOption, JsonOption, ManifestArgument, SetOption
 from millwright_runner.cli.places import settings
 from millwright_runner.evaluation import Point
 from millwright_runner.plan import Plan, StepPlan, make_plan
+from millwright_runner.search_plan import SearchPlan, plan_search
 from millwright_runner.words import plural, size
 
 NAME = "plan"
@@ -28,17 +29,21 @@ def command(
     json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Show what a run would do: steps, cache hits, memory and disk.
+    """Show what a run would do: steps, cache hits, memory and disk; of a search its space, and what trials share.
 
     Looks at the model, the data and the output, and makes nothing.
     """
     job = manifest.load(path, sets or ())
     screen.tell_imported(job.imported)
+    place = settings(job, cache)
     try:
-        plan = make_plan(job.job, settings(job, cache))
+        plan = plan_search(job.job, place) if job.job.spec.search is not None else make_plan(job.job, place)
     except MillwrightError as error:
         job.locate(error)
         raise
+    if isinstance(plan, SearchPlan):
+        searched.tell(plan, json=json)
+        return
     if json:
         screen.print_json(as_document(plan))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from millwright_api.errors import GPUMemoryInsufficient, MemoryInsufficient, NoSpaceLeft, UserError
 from millwright_runner.artifact import HF
@@ -81,13 +81,14 @@ def needs_of(
 
     Args:
         stage: which steps, and whether there is an accelerator: models of passes that use one lie in its memory.
-        steps: all steps of the job.
+        steps: those that run, each with its place in the manifest: a trial of a search may leave some out.
         model: what the job starts with.
         fetched: whether the model is copied to the node's disk first.
         measured: the steps whose models are measured, -1 for the input: each is loaded once more for that.
     """
     memory = accelerator = disk = 0
-    for step in (steps[index] for index in stage.steps):
+    running = {step.index: step for step in steps if step.index in stage.steps}
+    for step in running.values():
         estimate = step.pass_.estimate(model.facts)
         disk += estimate.disk
         if stage.accelerators and step.pass_.uses_accelerator:
@@ -96,15 +97,20 @@ def needs_of(
         else:
             memory = max(memory, estimate.memory)
     for index in measured:
-        if index not in stage.steps and not (index < 0 and stage.steps.start == 0):
+        if index not in running and not (index < 0 and stage.steps.start == 0):
             continue
-        made = steps[index].pass_.produces if index >= 0 else HF
+        made = running[index].pass_.produces if index >= 0 else HF
         loaded = memory_to_measure(model.facts, made, accelerator=bool(stage.accelerators))
         if stage.accelerators:
             accelerator = max(accelerator, loaded - PROCESS_BYTES)
         else:
             memory = max(memory, loaded)
     return Needs(memory, accelerator, disk + (model.facts.files if fetched else 0))
+
+
+def hungriest_of(every: Sequence[Needs]) -> Needs:
+    """Returns the most of each that one of several needs."""
+    return Needs(*(max(getattr(one, field.name) for one in every) for field in fields(Needs)))
 
 
 def shortages(stage: StageLimits, needs: Needs, steps: Sequence[BoundStep]) -> Iterator[UserError]:

@@ -26,7 +26,9 @@ from millwright_runner.plan import Settings, check_remote_code, check_signer, ch
 from millwright_runner.published import Published, read_published
 from millwright_runner.recipe import refuse_other_recipe
 from millwright_runner.registry import BoundStep
+from millwright_runner.search_plan import fitting, hungriest
 from millwright_runner.stores import Conflict, Store
+from millwright_runner.trials import check_search
 
 T = TypeVar("T")
 
@@ -39,14 +41,16 @@ class Look:
     """What was found.
 
     Attributes:
-        steps: the passes with their options; empty when one of them is wrong.
+        steps: the passes with their options; empty when one of them is wrong, or the search over them.
+        hungriest: the same, of a search with the values that need the most memory; empty without one.
         metrics: what is measured, with options; empty when one of them is wrong.
         model: None when it cannot be used.
         problems: what is wrong, in the manifest's order.
-        notes: what could not be looked at here.
+        notes: what could not be looked at here, and what a person should know.
     """
 
     steps: list[BoundStep] = field(default_factory=list)
+    hungriest: list[BoundStep] = field(default_factory=list)
     metrics: list[BoundMetric] = field(default_factory=list)
     model: FoundModel | None = None
     problems: list[MillwrightError] = field(default_factory=list)
@@ -69,6 +73,10 @@ def look(job: OptimizationJob, settings: Settings) -> Look:
     """Looks at passes, model, data and output; the last three side by side, as each may be slow to answer."""
     seen, spec = Look(), job.spec
     seen.steps = seen.at("spec.passes", lambda: _passes(job)) or []
+    if spec.search is not None and seen.steps:
+        notes = seen.at("spec.search", lambda: check_search(job))
+        seen.notes += notes or []
+        seen.steps = seen.steps if notes is not None else []
     seen.at("spec.output", lambda: check_signer(spec.output, has_key=bool(os.environ.get(ENV_SIGNING_KEY))))
     seen.at("spec.model", lambda: check_remote_code(spec.model, settings))
     with ThreadPoolExecutor(len(spec.data) + 2) as pool:
@@ -78,9 +86,8 @@ def look(job: OptimizationJob, settings: Settings) -> Look:
         data = [pool.submit(_find, entry, index, settings) for index, entry in enumerate(spec.data)]
         output = pool.submit(_output, job, settings)
     seen.model = seen.at(f"spec.model.{_choice(spec.model)}", lambda: _whole(spec.model, "spec.model", model))
-    for step in seen.steps:
-        if seen.model is not None:
-            seen.at(step.where, lambda step=step, facts=seen.model: check_step(step, facts, spec.target))  # type: ignore[misc]
+    if seen.steps and seen.model is not None:
+        _fit(seen, job, seen.model)
     found = {entry.name: _data(seen, entry, index, data[index]) for index, entry in enumerate(spec.data)}
     _evaluation(seen, job)
     seen.at(f"spec.output.{_choice(spec.output)}", lambda: _no_other(job, seen, found, output))
@@ -89,14 +96,28 @@ def look(job: OptimizationJob, settings: Settings) -> Look:
 
 def _passes(job: OptimizationJob) -> list[BoundStep]:
     steps = registry.bind(job)
-    registry.check_chain(steps)
+    if job.spec.search is None:
+        registry.check_chain(steps)
     return steps
+
+
+def _fit(seen: Look, job: OptimizationJob, model: FoundModel) -> None:
+    """Looks at whether the passes are for the model; of a search with all values, of which the hungriest are kept."""
+    if job.spec.search is None:
+        for step in seen.steps:
+            seen.at(step.where, lambda step=step: check_step(step, model, job.spec.target))  # type: ignore[misc]
+        return
+    found = seen.at("spec.search", lambda: fitting(job, model))
+    if found is not None:
+        variants, notes = found
+        seen.notes += [f"search: {note}" for note in notes]
+        seen.hungriest = hungriest(variants, model)
 
 
 def _evaluation(seen: Look, job: OptimizationJob) -> None:
     """Looks at the metrics: their options and data, the models that they are measured on, the tokenizer."""
     seen.metrics = seen.at("spec.evaluation.metrics", lambda: bind_metrics(job)) or []
-    if seen.steps:
+    if seen.steps and job.spec.search is None:  # a search's passes are looked at trial by trial
         seen.at("spec.evaluation", lambda: check_formats(job, seen.steps, seen.metrics))
     if seen.model is not None and seen.metrics:
         tokens = seen.at("spec.model", lambda folder=seen.model.tokenizer: load_tokens(folder))  # type: ignore[misc]

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 
 from millwright_api.errors import MillwrightError, UserError
 from millwright_api.names import ENV_LIMITS
 from millwright_api.report import RunReport
+from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import record
 from millwright_runner.evaluation import measured_steps
 from millwright_runner.manifest import Manifest
 from millwright_runner.plan import Settings
 from millwright_runner.pod import inside
-from millwright_runner.pod.limits import needs_of, parse_limits, shortages, told
+from millwright_runner.pod.limits import hungriest_of, needs_of, parse_limits, shortages, told
 from millwright_runner.pod.look import Look, look
+from millwright_runner.registry import BoundStep
 from millwright_runner.told import Told
+from millwright_runner.trials import chains
 
 WAIT_SECONDS = "5"
 """How long the hub may be silent: the finding is to be there within seconds."""
@@ -51,15 +55,34 @@ def _estimates(job: Manifest, seen: Look, settings: Settings) -> str:
         return ""
     stages = parse_limits(os.environ.get(ENV_LIMITS), len(seen.steps))
     remote = job.job.spec.model.hugging_face is not None or job.job.spec.model.s3 is not None
-    loaded = any(metric.metric.asks for metric in seen.metrics)
-    measured = measured_steps(job.job, seen.steps) if loaded else []
     lines = []
     for number, stage in enumerate(stages):
-        needs = needs_of(stage, seen.steps, seen.model, fetched=remote, measured=measured)
+        every = [
+            needs_of(stage, chain, seen.model, fetched=remote, measured=_measured(job.job, seen, chain))
+            for chain in _chains(job.job, seen)
+        ]
+        needs = hungriest_of(every)
         seen.problems += shortages(stage, needs, seen.steps)
         name = f"stage {number + 1} " if len(stages) > 1 else ""
         lines.append(f"{name}needs about {told(stage, needs)}")
     return "; ".join(lines)
+
+
+def _chains(job: OptimizationJob, seen: Look) -> Iterator[list[BoundStep]]:
+    """Yields the passes that may run together: all, or of a search those of some trial with their hungriest values."""
+    if job.spec.search is None:
+        yield seen.steps
+        return
+    steps = seen.hungriest or seen.steps
+    for chain, _ in chains(job):
+        yield [steps[step.index] for step in chain]
+
+
+def _measured(job: OptimizationJob, seen: Look, chain: list[BoundStep]) -> list[int]:
+    """The steps whose models are loaded to be measured, -1 for the input."""
+    if not any(metric.metric.asks for metric in seen.metrics):
+        return []
+    return [index if index < 0 else chain[index].index for index in measured_steps(job, chain)]
 
 
 def _refused(problems: list[MillwrightError]) -> RunReport:
