@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +12,9 @@ from typing import Any
 
 import pytest
 from tests import tiny
+from tests.hub_server import Hub, Repo
+from tests.importlog import ImportLog
+from tests.pipeline.jobs import COMMAND, Mill, job
 from tests.tablemodel import Room, examples_of
 
 from millwright_api.v1alpha1 import Target
@@ -265,3 +270,61 @@ class TestATaskThatComesWithTheHarness:
         assert 0 < found.value < 1
         assert found.value == pytest.approx(expected["acc_norm,none"], abs=1e-4)
         assert found.n == COUNT
+
+
+class TestByTheCommandLine:
+    def manifest(self, mill: Mill, hf: Path) -> dict[str, Any]:
+        """A job that measures a task of its own, and one that reads its data at the hub."""
+        data = mill.folder / "rows.jsonl"
+        data.write_text("".join(json.dumps({"phrase": one, "tone": TONES[len(one) % 4]}) + "\n" for one in PHRASES))
+        own = {"outputType": "multiple_choice", "docToText": "phrase", "docToTarget": "tone", "docToChoice": TONES}
+        metrics = [{"name": "tones", "lmEval": {"config": own}}, {"name": "arc", "lmEval": {"task": "arc_easy"}}]
+        evaluation = {"data": "train", "metrics": metrics, "constraints": [{"metric": "tones", "min": 0.01}]}
+        return job(hf, data, mill.folder / "out", {"genai": {"precision": "int4"}}, evaluation=evaluation)
+
+    def test_a_job_is_measured_and_judged(self, mill: Mill, hf: Path) -> None:
+        hub = Hub({"datasets/allenai/ai2_arc": Repo(arc_files())})
+        try:
+            ended = mill.run(
+                self.manifest(mill, hf), env={"HF_ENDPOINT": hub.url, "HF_HOME": str(mill.folder / "hf")}, fresh=True
+            )
+        finally:
+            hub.stop()
+
+        assert ended.code == 0, ended.err
+        (measured,) = ended.report["evaluation"]
+        assert [(one["name"], one["n"], one["unit"]) for one in measured["metrics"]] == [
+            ("tones", COUNT, "share"),
+            ("arc", len(SCIENCE), "share"),
+        ]
+        assert [one["met"] for one in ended.report["constraints"]] == [True]
+        assert "it/s" not in ended.err.partition("measuring tones")[2], "the harness' bars are on the screen"
+
+    def test_a_plan_imports_nothing_of_the_harness(self, mill: Mill, hf: Path, tmp_path: Path) -> None:
+        log = ImportLog(tmp_path / "imports")
+        command = [*COMMAND, "plan", str(mill.write(self.manifest(mill, hf)))]
+
+        done = subprocess.run(
+            command,
+            env=mill.environment | log.environment,
+            cwd=mill.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == 0, done.stderr
+        assert log.packages & {"lm_eval", "datasets", "numpy", "torch", "pandas"} == set()
+
+
+def arc_files() -> dict[str, bytes]:
+    """The files of arc_easy's data set as the hub has them."""
+    import pyarrow
+    import pyarrow.parquet
+
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(SCIENCE), buffer)
+    splits = ("train", "validation", "test")
+    listed = "".join(f"  - split: {split}\n    path: ARC-Easy/{split}-*\n" for split in splits)
+    card = f"---\nconfigs:\n- config_name: ARC-Easy\n  data_files:\n{listed}---\n"
+    return {f"ARC-Easy/{split}-0.parquet": buffer.getvalue() for split in splits} | {"README.md": card.encode()}
