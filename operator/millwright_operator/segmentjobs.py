@@ -13,6 +13,7 @@ from millwright_operator.case import GRACE_SECONDS, Case
 from millwright_operator.clock import seconds_between
 from millwright_operator.failures import end_of, good_report, of_job
 from millwright_operator.observed import SeenJob, SeenPod
+from millwright_operator.text import shown
 from millwright_search.trials import Seen, Segment
 
 ACTIVE = Seen("Active")
@@ -133,5 +134,5 @@ def _good(spec: Spec, segment: Segment, report: RunReport) -> Seen:
         figures={step: value for step, value in figures.items() if value is not None},
         values=tuple(finished.get(name) for name in names) if segment.last else (),
         violated=sum(not constraint.met for constraint in report.constraints) if segment.last else 0,
-        message="; ".join(constraint.message for constraint in report.constraints if not constraint.met),
+        message=shown("; ".join(constraint.message for constraint in report.constraints if not constraint.met), 512),
     )

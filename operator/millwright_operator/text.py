@@ -9,9 +9,10 @@ from millwright_api.report import cut
 _HIDDEN = "[redacted]"
 
 _SECRETS = (
-    # NAME=value, "name": "value", name: value, where the name says that it is secret
+    # NAME=value, "name": "value", name: value, where the name says that it is secret. Tried at a word's start alone: at each
+    # letter of it, a log of one long word would take the operator minutes
     re.compile(
-        r"(?i)([\w.-]*(?:secret|token|passw(?:or)?d|api_?key|access_?key|credential)[\w.-]*[\"']?\s*[:=]\s*[\"']?)"
+        r"(?i)((?<![\w.-])[\w.-]*(?:secret|token|passw(?:or)?d|api_?key|access_?key|credential)[\w.-]*[\"']?\s*[:=]\s*[\"']?)"
         r"(?!\[redacted\])([^\s\"',;&)}\]]{4,})"
     ),
     re.compile(r"(?i)(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=-]{8,})"),

@@ -11,7 +11,6 @@ from millwright_api.report import cut
 from millwright_api.search import Point, Search
 from millwright_api.status import BestTrial, SearchStatus, TrialStatus
 from millwright_api.v1alpha1 import Spec
-from millwright_operator.text import shown
 from millwright_search import space, verdict
 from millwright_search.trials import Course, Outcome, Trial, TrialPhase
 
@@ -76,7 +75,7 @@ def told(spec: Spec, course: Course, running: frozenset[int], space_size: int | 
         summary=f"{len(outcomes)}/{planned(search, space_size)}",
         space=space_size,
         reason=over.reason if over else "",
-        message=shown(over.message, SUMMARY_BYTES) if over else "",
+        message=cut(over.message, SUMMARY_BYTES) if over else "",
         succeeded=phases.count("Succeeded"),
         constraints_not_met=phases.count("ConstraintsNotMet"),
         pruned=phases.count("Pruned"),
@@ -117,7 +116,7 @@ def _entry(search: Search, trial: Trial, outcome: Outcome | None, running: froze
         figures={step: value for step, value in outcome.figures.items() if math.isfinite(value)},
         violated=outcome.violated,
         reason=cut(outcome.reason, REASON_BYTES),
-        message=shown(outcome.message, MESSAGE_BYTES),
+        message=cut(outcome.message, MESSAGE_BYTES),
         failed_segment=outcome.failed_segment,
     )
 

@@ -46,6 +46,11 @@ class TestSecrets:
     def test_what_is_none_is_told(self, said: str) -> None:
         assert redacted(said) == said
 
+    def test_a_word_of_a_hundred_thousand_letters_is_looked_at_once(self) -> None:
+        word = "x" * 100_000
+
+        assert redacted(f"{word} {word}_TOKEN=abcdef123") == f"{word} {word}_TOKEN=[redacted]"
+
     def test_twice_is_as_once(self) -> None:
         once = redacted("TOKEN=abcdef123 password: 'xyzxyz'")
 
