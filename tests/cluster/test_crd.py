@@ -49,7 +49,10 @@ from millwright_runner import kubeyaml, registry
 ROOT = Path(__file__).parents[2]
 CRD = ROOT / "crds" / "millwright.dev_optimizationjobs.yaml"
 GROUP, VERSION, PLURAL = "millwright.dev", "v1alpha1", "optimizationjobs"
-EXAMPLES = [*sorted((ROOT / "examples" / "cluster").glob("*.yaml")), ROOT / "examples" / "emotion" / "job-cluster.yaml"]
+EXAMPLES = [
+    *sorted((ROOT / "examples" / "cluster").glob("*.yaml")),
+    *(ROOT / "examples" / name / "job-cluster.yaml" for name in ("emotion", "search")),
+]
 STARTED = "2026-11-21T08:22:00Z"
 AT_ONCE = 8
 """Requests of a table that are under way together."""
@@ -184,7 +187,7 @@ class TestManifests:
         told = answers[case.name]["message"].partition(" is invalid: ")[2]
         assert done.stderr == f'The OptimizationJob "{name}" is invalid: {told}\n'
 
-    @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+    @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}")
     def test_an_example_for_a_cluster_is_taken(self, server: Server, path: Path) -> None:
         job = kubeyaml.read(path.read_bytes(), path.name).value
         job["metadata"].pop("namespace", None)
