@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from tests.unit.operator_edge.bodies import Body, job, optjob, pod
@@ -12,6 +14,7 @@ from tests.unit.operator_edge.fake_api import FakeApi, serving
 from tests.unit.operator_edge.test_deeds import JOBS, MAPS, OPTJOB, PODS
 
 from millwright_api.report import Progress, RunReport
+from millwright_operator import controller as controller_module
 from millwright_operator.cache import Kind
 from millwright_operator.controller import Controller
 from millwright_operator.metrics import Metrics
@@ -132,6 +135,51 @@ class TestANewJob:
             "/apis/millwright.dev/v1alpha1/optimizationjobs",
         ]
         assert [a.query.get("labelSelector") for a in api.asked[:4]] == ["millwright.dev/job"] * 3 + [None]
+
+
+class TestASearch:
+    def searched(self, api: FakeApi) -> None:
+        """A search that nobody has looked at yet."""
+        search = {
+            "parameters": [{"pass": "merge", "option": "dtype", "choice": ["float16", "float32"]}],
+            "objectives": [{"metric": "size", "direction": "Minimize"}],
+        }
+        measured = {"metrics": [{"name": "size", "sizeOnDisk": {}}]}
+        api.put(OPTJOB, optjob(version=2, search=search, evaluation=measured))
+
+    def test_is_decided_on_in_a_thread_while_others_go_on(self, api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.searched(api)
+        threads: list[bool] = []
+        real = controller_module.reconcile
+
+        def noted(*given: Any, **named: Any) -> Any:
+            threads.append(threading.current_thread() is threading.main_thread())
+            return real(*given, **named)
+
+        monkeypatch.setattr(controller_module, "reconcile", noted)
+
+        play(api, listed)
+
+        assert threads != []
+        assert not any(threads)
+        assert api.objects[OPTJOB]["status"]["phase"] == "Validating"
+
+    def test_its_trials_become_jobs(self, api: FakeApi) -> None:
+        self.searched(api)
+        play(api, listed)
+        (path,) = [path for path in api.objects if path.startswith(JOBS)]
+        done = [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-21T11:00:00Z"}]
+        api.put(path, api.objects[path] | {"status": {"conditions": done}})
+
+        play(api, listed)
+
+        trials = [
+            body
+            for path, body in api.objects.items()
+            if path.startswith(JOBS) and body["metadata"]["labels"]["millwright.dev/role"] == "trial"
+        ]
+        assert [t["metadata"]["labels"]["millwright.dev/segment"] for t in trials] != []
+        assert api.objects[OPTJOB]["status"]["search"]["summary"] == "0/2"
 
 
 class TestBadDays:

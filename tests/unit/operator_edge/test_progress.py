@@ -97,6 +97,16 @@ class TestAGoodReport:
         ((key, heard),) = desk.heard
         assert (key, heard.pod_uid, heard.at, heard.progress.done) == (PHI3, "pod-a", NOON, 3)
 
+    def test_a_trials_pod_reports_too(self, desk: Desk, tmp_path: Path) -> None:
+        desk.cache.put("pods", pod("phi3-s0-a", version=2, uid="pod-a", role="trial"))
+
+        async def script(post: Post) -> None:
+            assert await post() == (204, "")
+
+        desk.serve(tmp_path, script)
+
+        assert [heard.pod_uid for _, heard in desk.heard] == ["pod-a"]
+
     def test_a_token_is_asked_about_once_in_a_while(self, desk: Desk, tmp_path: Path) -> None:
         async def script(post: Post) -> None:
             for _ in range(5):
