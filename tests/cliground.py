@@ -71,6 +71,10 @@ class Obey(Pass):
 BROKEN = "import a_module_that_nobody_has\n"
 
 
+Started = subprocess.Popen[str] | WarmProcess
+"""A command that runs."""
+
+
 @dataclass(frozen=True)
 class Said:
     """What a command said: its exit code, and both streams."""
@@ -162,7 +166,7 @@ class CliGround:
         return Said(done.returncode, done.stdout, done.stderr)
 
     @contextmanager
-    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str] | WarmProcess]:
+    def started(self, *arguments: str) -> Iterator[Started]:
         """Starts `millwright` with its stderr on a pipe; it is ended with the block."""
         process = (
             subprocess.Popen(

@@ -1,7 +1,8 @@
 """Which worker runs which tests, and in which order: so that none of them waits while another could work.
 
 A worker takes whole files, whose fixtures are then made once. Tests that need the cluster for themselves are one unit, and
-the first: while one worker goes through them, the others do what needs no cluster, and then share the cluster. The
+the first: while one worker goes through them, the others do what needs no cluster. Tests that share the cluster wait for
+pods most of the time, the others compute all the time: so from then on some workers wait while the others compute. The
 smaller files come last and fill the ends.
 """
 
@@ -14,10 +15,15 @@ from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 ROOT = Path(__file__).parent.parent
 CLUSTER = "tests/cluster/"
 ALONE = f"{CLUSTER}: alone"
+
+
+WAITING = 2
+"""Workers that share the cluster while there is something to compute; more of them take its pods' cores away."""
 
 
 class Scheduling(LoadFileScheduling):
@@ -25,6 +31,28 @@ class Scheduling(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return unit_of(nodeid)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Gives a worker the next unit, with regard to what the others are at."""
+        others = [work for worker, work in self.assigned_work.items() if worker is not node]
+        running = [unit for work in others for unit, tests in work.items() if not all(tests.values())]
+        self.workqueue.move_to_end(next_unit(list(self.workqueue), running), last=False)
+        super()._assign_work_unit(node)
+
+
+def next_unit(waiting: list[str], running: list[str]) -> str:
+    """Returns the unit that a worker takes.
+
+    Args:
+        waiting: units that nobody has, in order; at least one.
+        running: units that the other workers are at.
+    """
+    if waiting[0] == ALONE:
+        return ALONE
+    sharing = [unit for unit in waiting if unit.startswith(CLUSTER)]
+    computing = [unit for unit in waiting if not unit.startswith(CLUSTER)]
+    is_free = ALONE not in running and sum(unit.startswith(CLUSTER) for unit in running) < WAITING
+    return next(iter([*sharing, *computing] if is_free else [*computing, *sharing]))
 
 
 def unit_of(nodeid: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests import jobstates as states
-from tests.cliground import CliGround, Said
+from tests.cliground import CliGround, Said, Started
 
 REPLAY = """#!/bin/bash
 # Each watch of the job takes the next recording: what it prints, its last words, and then its exit code, or it hangs.
@@ -72,7 +71,7 @@ class Replay:
         return said
 
     @contextmanager
-    def started(self) -> Iterator[subprocess.Popen[str]]:
+    def started(self) -> Iterator[Started]:
         """Starts to watch; it is ended with the block."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PATH", self.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.scheduling import ALONE, ROOT, alone_in, ordered, unit_of
+from tests.scheduling import ALONE, ROOT, alone_in, next_unit, ordered, unit_of
 
 
 class TestUnits:
@@ -46,3 +46,29 @@ class TestOrder:
             item for item in items[::-1] if item.path == Path(__file__)
         ]
         assert ALONE not in units or units[0] == ALONE
+
+
+COMPUTING, SHARING = ["tests/pipeline/test_a.py", "tests/unit/test_b.py"], ["tests/cluster/test_c.py"]
+
+
+class TestNextUnit:
+    @pytest.mark.parametrize(
+        ("waiting", "running", "taken"),
+        [
+            ([ALONE, *COMPUTING, *SHARING], [], ALONE),
+            ([*COMPUTING, *SHARING], [ALONE], COMPUTING[0]),
+            ([*COMPUTING, *SHARING], ["tests/unit/test_d.py"], SHARING[0]),
+            ([*COMPUTING, *SHARING], ["tests/cluster/test_d.py", "tests/unit/test_e.py"], SHARING[0]),
+            ([*COMPUTING, *SHARING], ["tests/cluster/test_d.py", "tests/cluster/test_e.py"], COMPUTING[0]),
+            (SHARING, ["tests/cluster/test_d.py", "tests/cluster/test_e.py"], SHARING[0]),
+            (SHARING, [ALONE], SHARING[0]),
+            (COMPUTING, [], COMPUTING[0]),
+        ],
+        ids=[
+            "those that need the cluster alone come first", "meanwhile nothing else asks the cluster",
+            "then a worker waits for pods while others compute", "and a second one", "but no more while there is something to compute",
+            "and then all", "who has nothing else waits for its turn", "without a cluster it is the order of all",
+        ],
+    )  # fmt: skip
+    def test_some_wait_for_pods_while_others_compute(self, waiting: list[str], running: list[str], taken: str) -> None:
+        assert next_unit(waiting, running) == taken
