@@ -15,11 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests import searches
 from tests.cliground import CliGround
 from tests.conftest import S3Bucket
 from tests.reports import MANIFEST, report
 
-from millwright_runner import record
+from millwright_runner import page, record
 from millwright_runner.cli import app
 from millwright_runner.cli.report import find
 from millwright_runner.stores import open_store
@@ -56,6 +57,14 @@ def say(output: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 
 
 class TestPage:
+    def test_of_a_search_it_has_the_trials(self, say: Say, output: Path) -> None:
+        (output / "report.json").write_text(json.dumps(report(search=searches.search())))
+
+        code, _, _ = say("out")
+
+        assert code == 0
+        assert "8 trials: 5 succeeded" in (output / "report.html").read_text()
+
     def test_of_a_folder_it_lies_beside_the_report(self, say: Say, output: Path) -> None:
         code, out, _ = say("out")
 
@@ -281,11 +290,11 @@ class TestRuns:
         def broken(*_: object) -> str:
             raise ValueError("<b>no ink</b>")
 
-        monkeypatch.setattr(record, "render", broken)
+        monkeypatch.setattr(page, "render", broken)
 
-        page = record.page_of(report(), None).decode()
+        drawn = record.page_of(report(), None).decode()
 
-        assert "No page could be made: ValueError: &lt;b&gt;no ink&lt;/b&gt;" in page
+        assert "No page could be made: ValueError: &lt;b&gt;no ink&lt;/b&gt;" in drawn
 
 
 def test_a_place_is_found_once_it_has_a_report(output: Path) -> None:

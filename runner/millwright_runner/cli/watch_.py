@@ -17,14 +17,13 @@ from rich.console import Console
 
 from millwright_api.errors import ConstraintsNotMet, MillwrightError
 from millwright_runner.cli import failures, screen, tables
+from millwright_runner.cli.jobs import trials
 from millwright_runner.cli.jobs.kubectl import Lost, Target, Watches, explain
 from millwright_runner.cli.jobs.lines import JobLines, JobView, JsonLines
 from millwright_runner.cli.jobs.look import Look, happening, look
-from millwright_runner.cli.jobs.trials import best
-from millwright_runner.cli.jobs.trials import table as trials_table
 from millwright_runner.cli.options import DebugOption
 from millwright_runner.cli.summary import try_it
-from millwright_runner.cli.trials import ROWS, TRIALS
+from millwright_runner.cli.trials import ROWS
 from millwright_runner.words import duration, plural, size
 
 NAME = "watch"
@@ -146,14 +145,11 @@ def result(ended: Look, console: Console | None = None) -> str:
         rows.append(("time", f"{duration(ended.seconds)} ({times})"))
     known = ended.status.evaluation
     measured = tables.text(known.results, known.constraints, console) if known else ""
-    found = ended.status.search
-    if found is not None and found.best is not None:
-        made_with = " ".join(f"{label}={value}" for label, value in found.best.parameters.items())
-        rows.append(("best", f"{best(found)}: {made_with}"))
-        rows += [("trials", f"{made.uri}{TRIALS}") for made in ended.status.artifacts[:1]]
-    grid = trials_table(ended, ROWS)
+    rows += trials.closing(ended)
+    grid = trials.table(ended, ROWS)
+    tried = tables.lines(grid, console) if grid is not None else ""
     text = "\n".join(f"{name:<8}{value}" for name, value in rows)
-    return "\n\n".join(filter(None, (grid and tables.lines(grid, console), measured, text, *tries)))
+    return "\n\n".join(filter(None, (tried, measured, text, *tries)))
 
 
 class _Watching:

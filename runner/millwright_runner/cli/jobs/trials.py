@@ -15,7 +15,7 @@ from rich.text import Text
 from millwright_api.search import Search
 from millwright_api.status import SearchStatus, TrialStatus
 from millwright_runner.cli.jobs.look import Look
-from millwright_runner.cli.trials import BEST, COLUMNS, FRONT, MARKS, inline
+from millwright_runner.cli.trials import BEST, COLUMNS, FRONT, MARKS, TRIALS, inline
 from millwright_search import space
 
 ENDED = tuple(MARKS)
@@ -49,6 +49,15 @@ def best(known: SearchStatus) -> str:
     if known.best is None:
         return ""
     return ", ".join([f"trial {known.best.number}", *(f"{name} {_figure(v)}" for name, v in known.best.values.items())])
+
+
+def closing(seen: Look) -> list[tuple[str, str]]:
+    """Returns what is said of a search that has found a model: the best trial, what it was made with, where all of them are."""
+    known = seen.status.search
+    if known is None or known.best is None:
+        return []
+    places = [("trials", f"{made.uri}{TRIALS}") for made in seen.status.artifacts[:1]]
+    return [("best", f"{best(known)}: {inline(known.best.parameters)}"), *places]
 
 
 def table(seen: Look, rows: int, spinner: Spinner | None = None) -> Table | None:
