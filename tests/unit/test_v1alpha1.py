@@ -149,7 +149,7 @@ def test_a_chat_data_set_needs_no_options() -> None:
         ("spec.checkpoint", {"everySteps": 0}, "greater than or equal to 1"),
         ("spec.target", {"executionProvider": "CPU"}, "CPUExecutionProvider"),
         ("spec.suspend", "no", "valid boolean"),
-        ("spec.search", {}, "Extra inputs"),
+        ("spec.search", {}, "Field required"),
         ("status", {}, "Extra inputs"),
     ],
 )
