@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import datasets
 import pytest
+import yaml
 from lm_eval.api.instance import Instance
 from tests.tablemodel import Room, TableModel, examples_of
 from tests.unit.test_examples import tokens_with
@@ -426,3 +428,16 @@ def test_the_harness_speaks_again_when_it_was_asked(room: Callable[..., Room]) -
     own().measure(here.model, here)
 
     assert lm_eval.api.task.tqdm is bars
+
+
+def test_the_manifest_of_its_page_is_valid() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "lm-eval.md").read_text()
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)
+
+    bound = bind_metrics(OptimizationJob.model_validate(yaml.safe_load(text)))
+
+    assert [(one.name, one.data.name if one.data else None) for one in bound] == [
+        ("tones", "holdout"),
+        ("arc", "arc"),
+        ("piqa", None),
+    ]
