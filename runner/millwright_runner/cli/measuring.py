@@ -40,12 +40,14 @@ class Bench:
         scratch: an empty folder.
         trust_remote_code: whether code that comes with the model may run.
         examples: none.
+        rows: none.
     """
 
     tokens: Tokens
     scratch: Path
     trust_remote_code: bool
     examples: Sequence[Example] = field(default=())
+    rows: Sequence[tuple[str, dict[str, Any]]] = field(default=())
 
     def answers(self, asking: Asking) -> list[str]:
         """There is no question, and so no answer."""
