@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.importlog import ImportLog
-from tests.pipeline.jobs import COMMAND, Mill, job, lora
+from tests.pipeline.jobs import COMMAND, TONES, Mill, job, lora
 from tests.strace import bytes_read, strace
 
 HEAVY = {
@@ -112,6 +112,21 @@ def test_a_full_hit_imports_nothing_heavy_and_reads_no_large_file_again(
     before, after = bytes_read(mill.folder / "first"), bytes_read(mill.folder / "again")
     assert before["model.safetensors"] > LARGE  # the watch sees it
     assert {name: size for name, size in after.items() if name.endswith(WEIGHTS) and size > HEADER} == {}
+
+
+def test_a_full_hit_that_was_measured_draws_no_page_and_loads_no_tokenizer(
+    mill: Mill, log: ImportLog, phi3: Path, rows: Path
+) -> None:
+    document = manifest(mill, phi3, rows, lora(), {"merge": {}})
+    metrics = [{"exactMatch": {"labels": list(TONES)}}, {"sizeOnDisk": {}}]
+    document["spec"]["evaluation"] = {"data": "train", "after": ["input", "last"], "metrics": metrics}
+    assert mill.run(document).code == 0
+    page = (mill.folder / "out" / "report.html").read_bytes()
+
+    call(mill, log, "run", str(mill.write(document)))
+
+    assert log.packages & (HEAVY | {"pygal", "jinja2", "tokenizers"}) == set()
+    assert (mill.folder / "out" / "report.html").read_bytes() == page
 
 
 def test_a_hit_that_is_published_anew_imports_nothing_heavy_and_makes_no_copy(
