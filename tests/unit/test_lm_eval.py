@@ -11,15 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow
+import pyarrow.parquet
 import pytest
 import yaml
 from lm_eval.api.instance import Instance
+from tests.rows import entry
 from tests.tablemodel import Room, TableModel, examples_of
 from tests.unit.test_examples import tokens_with
 
 from millwright_api.errors import DataNotFound, InvalidData, InvalidManifest, MillwrightError
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner.catalog import parse
+from millwright_runner.data import find_data
+from millwright_runner.data.reading import DataReader
 from millwright_runner.data.tokens import Tokens
 from millwright_runner.evaluation.bound import BoundMetric, bind_metrics
 from millwright_runner.metrics.harness import judged
@@ -441,3 +446,12 @@ def test_the_manifest_of_its_page_is_valid() -> None:
         ("arc", "arc"),
         ("piqa", None),
     ]
+
+
+def test_rows_come_with_all_columns_also_those_that_no_template_names(tmp_path: Path) -> None:
+    rows = [{"question": "a", "choices": {"text": ["x", "y"]}, "key": 1}]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    found = find_data(entry("rows.parquet", columns=["question"]), tmp_path, tmp_path / "home")
+
+    assert [row for _, row in DataReader(found)] == [{"question": "a"}]
+    assert [row for _, row in DataReader(found, every_column=True)] == rows
