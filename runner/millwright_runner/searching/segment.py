@@ -54,7 +54,9 @@ class Bench:
             alongside=self._passes,
         )
         try:
-            plan = make_plan(trial_job(self._job, trial.at), self._settings, self._found, publishes=False)
+            plan = make_plan(
+                trial_job(self._job, trial.at), self._settings, self._found, publishes=False, upto=segment.end
+            )
             report = pipeline.run(plan, self._settings, observer, self._stop, part)
         except (Stopped, TryAgain):
             raise
