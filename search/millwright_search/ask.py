@@ -6,7 +6,6 @@ questions. So an operator that restarts asks the same again.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -93,16 +92,14 @@ def _drawn(
     search: Search, number: int, trials: Mapping[int, Trial], outcomes: Mapping[int, Outcome], *, finite: bool
 ) -> Point | None:
     asked = {space.same(trial.at) for trial in trials.values()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # optuna calls half of what it has experimental
-        study = quiet_study(search, sampler=_sampler(search, number))
-        if search.algorithm.tpe is not None:
-            ended = {at: outcomes[at] for at in range(needs(search, number))}
-            study.add_trials([told(search, trials[at], ended.get(at)) for at in range(number)])
-        for _ in range(DRAWS):
-            at = _point(search, study.ask())
-            if space.same(at) not in asked:
-                return at
+    study = quiet_study(search, sampler=_sampler(search, number))
+    if search.algorithm.tpe is not None:
+        ended = {at: outcomes[at] for at in range(needs(search, number))}
+        study.add_trials([told(search, trials[at], ended.get(at)) for at in range(number)])
+    for _ in range(DRAWS):
+        at = _point(search, study.ask())
+        if space.same(at) not in asked:
+            return at
     return next(one for one in space.points(search) if space.same(one) not in asked) if finite else at
 
 
@@ -116,15 +113,7 @@ def _sampler(search: Search, number: int) -> BaseSampler:
     seed = int(fingerprint([chosen.seed, number])[:8], 16)
     if tpe is None:
         return RandomSampler(seed=seed)
-    joint = len(search.objectives) == 1  # of several, optuna models each parameter by itself
-    conditional = any(parameter.switches for parameter in search.parameters)
-    return TPESampler(
-        seed=seed,
-        n_startup_trials=tpe.startup_trials,
-        multivariate=joint,
-        group=joint and conditional,
-        constant_liar=True,
-    )
+    return TPESampler(seed=seed, n_startup_trials=tpe.startup_trials, constant_liar=True)
 
 
 def _point(search: Search, draw: Draw) -> Point:

@@ -128,6 +128,15 @@ def test_a_choice_that_lies_ahead_is_not_yet_made() -> None:
     assert middle[1].at == (None,)
 
 
+def test_a_choice_that_was_made_parts_nobody_once_more() -> None:
+    job = spec({"oneOf": ["a", "b", "c"]}, steps=("tune", "a", "merge", "b", "x", "c", "genai"), maxTrials=20)
+    more = spec({"oneOf": ["a", "b", "c"]}, VARIANTS, steps=("tune", "a", "merge", "b", "x", "c", "genai"))
+
+    assert cut(job, ("a",)) == [("tune",), ("a", "merge", "x", "genai")]
+    assert cut(more, ("a", 16)) == [("tune",), ("a", "merge", "x"), ("genai",)]
+    assert cut(more, ("c", 16)) == [("tune",), ("merge",), ("x", "c"), ("genai",)]
+
+
 def test_other_resources_are_a_cut() -> None:
     job = spec(LEARNING_RATES, steps=(needs("finetune", GPU), "merge", "genai"))
 
