@@ -31,8 +31,8 @@ class Outcome:
 
     Attributes:
         phase: how it ended.
-        values: of the objectives, in the manifest's order; None where no number came out. Empty when it has none. Of a pruned
-            trial what it had when it was given up.
+        values: of the objectives, in the manifest's order, in six digits; empty when a number is missing. Of a pruned trial
+            its last figure.
         figures: with earlyStopping: step's name → the first objective's value after it, as far as that was measured.
         violated: how many constraints are not met. More than 0 also of a trial that succeeded, where `onViolation: Warn`.
         failed_segment: of a failure: the index of the segment that failed.
