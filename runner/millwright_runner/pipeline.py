@@ -133,7 +133,8 @@ def _work(state: Run, part: Part, ending: Ending | None) -> ArtifactReport | Non
     if plan.published is not None and (last or not plan.evaluation.constraints):  # it may have to be judged anew
         published = plan.published
         if last:
-            published = accompany(plan.output, published, _beside(state, ending), state.settings.signer)
+            noted = ending.meta if ending else None
+            published = accompany(plan.output, published, _beside(state, ending), state.settings.signer, noted)
         return record.described(published)
     if not last:
         return None
@@ -258,7 +259,8 @@ def _publish(state: Run, made: Made, ending: Ending | None) -> ArtifactReport:
         folder=made.artifact.folder,
         files=made.files,
         format=made.artifact.format,
-        meta={"job": plan.job.metadata.name, "recipe": _recipe(plan).as_data(), **(ending.meta if ending else {})},
+        meta={"job": plan.job.metadata.name, "recipe": _recipe(plan).as_data()},
+        noted=ending.meta if ending else None,
         memo=state.memo,
         cached=made.tree if plan.cache is not None and plan.cache.store is plan.output else None,
         replace=plan.job.spec.output.replace,

@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -149,6 +150,7 @@ def publish(
     on_bytes: OnBytes | None = None,
     beside: Beside | None = None,
     signer: Signer | None = None,
+    noted: Mapping[str, Any] | None = None,
 ) -> Published:
     """Makes a result the output's model: all at once, and only by condition. Does nothing when it is already.
 
@@ -165,6 +167,7 @@ def publish(
         on_bytes: told the bytes moved.
         beside: what is to lie beside the model; None: nothing, and what lies there stays.
         signer: signs the manifest; None: a signature stays only as long as it fits.
+        noted: noted in the manifest too, also where another job has published this very model before.
 
     Raises:
         OutputExists: the output holds another result.
@@ -175,7 +178,9 @@ def publish(
         if there is None or there.fingerprint != fingerprint or damaged_files(store, there, memo):
             refuse_other(store, there, fingerprint, replace=replace)
             prefix = _claimed(store, fingerprint, digest_of(files))
-            tree = _bring(store, prefix, cached or folder, files=files, meta=meta, on_bytes=on_bytes)
+            tree = _bring(
+                store, prefix, cached or folder, files=files, meta=meta | dict(noted or {}), on_bytes=on_bytes
+            )
             told = _write_beside(store, tree.prefix, beside(tree.files, {}) if beside else {})
             try:
                 _switch(store, there, fingerprint=fingerprint, format=format, tree=tree, beside=told)
@@ -186,12 +191,19 @@ def publish(
         if there is not None and there.fingerprint == fingerprint:
             _drop_replaced(store, there)
             _point(store, there.tree.prefix)
-            return accompany(store, there, beside, signer)
+            return accompany(store, there, beside, signer, noted)
     raise StoreUnavailable("its manifest is written again and again by others", where=store.uri)
 
 
-def accompany(store: Store, there: Published, beside: Beside | None, signer: Signer | None) -> Published:
-    """Brings up to date what lies beside a model that is published: figures may have come, a file may be damaged.
+def accompany(
+    store: Store,
+    there: Published,
+    beside: Beside | None,
+    signer: Signer | None,
+    noted: Mapping[str, Any] | None = None,
+) -> Published:
+    """Brings up to date what lies beside a model that is published: figures may have come, a file may be damaged; another
+    search may have found it too.
 
     Writes nothing when all is right. Whoever writes last looks last, so what lies there is what the manifest says.
 
@@ -200,19 +212,22 @@ def accompany(store: Store, there: Published, beside: Beside | None, signer: Sig
         there: what it holds.
         beside: see `publish`.
         signer: see `publish`.
+        noted: see `publish`.
     """
     for attempt in range(ATTEMPTS):
         if beside is None:
             break
         held = {file.path: data for file in there.beside if (data := _whole(store, there, file)) is not None}
         wanted = dict(beside(there.files, held))
-        if len(held) == len(there.beside) and (wanted == held or attempt):
+        wanted_meta = there.meta | dict(noted or {})
+        if len(held) == len(there.beside) and ((wanted == held and wanted_meta == there.meta) or attempt):
             break  # after the first attempt another's are as good, or writers would take turns
         time.sleep(random.uniform(0, 0.05) * min(2**attempt, 16) if attempt else 0)  # writers that meet get out of step
         told = _write_beside(store, there.tree.prefix, wanted)
         with contextlib.suppress(Conflict):
-            if told != there.beside:
-                _switch(store, there, fingerprint=there.fingerprint, format=there.format, tree=there.tree, beside=told)
+            if told != there.beside or wanted_meta != there.meta:
+                tree = changed(there.tree, meta=wanted_meta)
+                _switch(store, there, fingerprint=there.fingerprint, format=there.format, tree=tree, beside=told)
         now = read_published(store)  # looked at again: another process may have written between the two
         if now is None or now.fingerprint != there.fingerprint:
             break
