@@ -152,7 +152,7 @@ class _Ends:
         found = self.found
         if output is not self.job.spec.output:
             found = replace(found, output=open_output(output, self.settings))
-        drawn = outline(trial, registry.bind(trial), found, anywhere=True)
+        drawn = outline(trial, registry.bind(trial), found, anywhere=True, checked=True)
         if not self.makes:
             drawn = _known(drawn, number)
         plan = make_plan(trial, self.settings, found, drawn=drawn)

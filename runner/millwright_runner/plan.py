@@ -11,8 +11,8 @@ from millwright_api.errors import InvalidKey, RemoteCodeNotAllowed, UserError
 from millwright_api.names import ENV_SIGNING_KEY
 from millwright_api.v1alpha1 import Model, OptimizationJob, Output, S3Location, Target
 from millwright_runner import registry
-from millwright_runner.artifact import HF, HF_ADAPTER
-from millwright_runner.cache import Cache, step_key
+from millwright_runner.artifact import HF
+from millwright_runner.cache import Cache
 from millwright_runner.data import FoundData, check_format, find_data
 from millwright_runner.digests import DigestMemo
 from millwright_runner.evaluation import EvaluationPlan, FindMeasured, find_measured, memory_to_measure, plan_evaluation
@@ -20,8 +20,8 @@ from millwright_runner.models import FoundModel, find_model
 from millwright_runner.passes import Estimate
 from millwright_runner.published import Published, Signer, damaged_files, read_published, refuse_other
 from millwright_runner.registry import BoundStep
+from millwright_runner.results import Results, find_results, first_gone, step_keys
 from millwright_runner.stores import Store, open_store
-from millwright_runner.trees import Tree
 from millwright_runner.volumes import place_of, volume_name
 
 
@@ -175,6 +175,7 @@ def outline(
     find: FindMeasured | None = None,
     *,
     anywhere: bool = False,
+    checked: bool = False,
 ) -> Outline:
     """Returns what passes are called in the cache, and what is known of their models.
 
@@ -184,6 +185,7 @@ def outline(
         found: what it names.
         find: looks for measurements; None: in the cache.
         anywhere: whether what another machine has measured counts, where this one has not.
+        checked: whether it was looked at before what the tokenizer shows of the metrics: a large one takes a second to load.
 
     Raises:
         UnknownMetric, InvalidManifest, ChainMismatch: see `plan_evaluation`.
@@ -192,7 +194,11 @@ def outline(
     if find is None and found.cache is not None:
         find = partial(find_measured, found.cache.store)
     return Outline(
-        steps, keys, plan_evaluation(job, steps, keys, found.model, data=found.digests, find=find, anywhere=anywhere)
+        steps,
+        keys,
+        plan_evaluation(
+            job, steps, keys, found.model, data=found.digests, find=find, anywhere=anywhere, checked=checked
+        ),
     )
 
 
@@ -210,7 +216,7 @@ def make_plan(
     Args:
         job: the manifest, without a search: trials are jobs of their own, see `trials.trial_job`.
         settings: where.
-        found: what the job names, where that is known.
+        found: what the job names, where that was looked at before, the metrics included.
         publishes: whether the result is to be published; else it does not matter what the output holds.
         upto: how many steps are to be done; later ones may still be others, and are not looked at. None: all.
         drawn: the job's outline, where that is known.
@@ -229,12 +235,13 @@ def make_plan(
         for step in bound[:upto]:
             check_step(step, model, spec.target)
 
+    checked = found is not None
     if found is None:
         found = look_up(job, settings, fits)
     else:
         fits(found.model)
     output, cache = found.output, found.cache
-    drawn = drawn or outline(job, bound, found)
+    drawn = drawn or outline(job, bound, found, checked=checked)
     keys, evaluation = drawn.keys, drawn.evaluation
     published = _published(found, keys[-1], replace=spec.output.replace) if publishes else None
     results = find_results(bound, keys, cache)
@@ -259,85 +266,6 @@ def _published(found: Found, fingerprint: str, *, replace: bool) -> Published | 
     if published is None or published.fingerprint != fingerprint or found.cache is None:
         return None
     return None if damaged_files(found.output, published, found.memo) else published
-
-
-def first_gone(
-    evaluation: EvaluationPlan, steps: list[BoundStep], keys: list[str], cache: Cache | None, published: bool
-) -> int | None:
-    """Returns the first step whose result is to be measured and lies nowhere: it has to be made again.
-
-    Args:
-        evaluation: what is measured.
-        steps: the passes.
-        keys: their cache keys.
-        cache: where results lie.
-        published: whether the output holds what the last step makes.
-
-    An adapter cannot be asked without what it sits on: see `find_results`.
-    """
-
-    def lies(index: int) -> bool:
-        """Whether a step's result is somewhere."""
-        there = cache is not None and cache.find(keys[index]) is not None
-        return there or (published and index == len(keys) - 1)
-
-    for point in evaluation.points:
-        if not point.missing or point.index < 0:
-            continue
-        alone = steps[point.index].pass_.produces != HF_ADAPTER or point.index == 0
-        if not (lies(point.index) and (alone or lies(point.index - 1))):
-            return point.index
-    return None
-
-
-def step_keys(steps: list[BoundStep], model: str, data: dict[str, str], target: Target) -> list[str]:
-    """Returns each step's cache key: see `cache.step_key`."""
-    keys: list[str] = []
-    for step in steps:
-        refs = {option: data[name] for option, name in step.pass_.data_refs().items()}
-        keys.append(step_key(step.pass_, keys[-1] if keys else model, refs, target))
-    return keys
-
-
-@dataclass(frozen=True)
-class Results:
-    """What the cache has of a job.
-
-    Attributes:
-        trees: step's index → its result; only those that a run would need.
-        start: the first step that has to run; the number of steps when none has.
-    """
-
-    trees: dict[int, Tree]
-    start: int
-
-
-def find_results(steps: list[BoundStep], keys: list[str], cache: Cache | None, upto: int | None = None) -> Results:
-    """Looks for the last result that is there, from the end: earlier ones are then not needed.
-
-    Args:
-        steps: the passes.
-        keys: their cache keys.
-        cache: where results lie.
-        upto: the first step that has to run in any case; None: none has to.
-
-    An adapter is of use only with what it sits on: the model, or the result of the step before it.
-    """
-    if cache is None:
-        return Results({}, 0)
-    for index in reversed(range(len(steps) if upto is None else upto)):
-        tree = cache.find(keys[index])
-        if tree is None:
-            continue
-        trees = {index: tree}
-        last = index == len(steps) - 1
-        if steps[index].pass_.produces == HF_ADAPTER and index > 0 and not last:
-            under = cache.find(keys[index - 1])
-            if under is None:
-                continue
-            trees[index - 1] = under
-        return Results(trees, index + 1)
-    return Results({}, 0)
 
 
 def check_signer(output: Output, *, has_key: bool) -> None:

@@ -89,7 +89,7 @@ def labelled(search: Search, at: Point) -> dict[str, Any]:
 def _model(job: OptimizationJob, found: Found, at: Point, find: FindMeasured | None) -> dict[str, Any]:
     """What is known of a trial's model: what was measured of it, and where it lies."""
     trial = trial_job(job, at)
-    drawn = outline(trial, registry.bind(trial), found, find, anywhere=True)
+    drawn = outline(trial, registry.bind(trial), found, find, anywhere=True, checked=True)
     key, last = drawn.keys[-1], len(drawn.steps) - 1
     tree = found.cache.peek(key) if found.cache is not None else None
     lies = {}

@@ -20,8 +20,9 @@ from millwright_runner.cli.summary import summary, try_it
 from millwright_runner.cli.watch import Lines, Watch, count, ending, eta, loss, share_of
 from millwright_runner.models import FoundModel, ModelFacts
 from millwright_runner.passes import Estimate
-from millwright_runner.plan import Plan, Results, StepPlan
+from millwright_runner.plan import Plan, StepPlan
 from millwright_runner.registry import bind
+from millwright_runner.results import Results
 from millwright_runner.stores.file import FileStore
 from millwright_runner.words import duration, plural, size, sparkline
 

@@ -22,9 +22,10 @@ from millwright_runner.cache import Cache
 from millwright_runner.digests import DigestMemo
 from millwright_runner.models import FoundModel, ModelFacts
 from millwright_runner.passes import Context, Estimate, Pass, StopFlag
-from millwright_runner.plan import Plan, Settings, StepPlan, find_results, step_keys
+from millwright_runner.plan import Plan, Settings, StepPlan
 from millwright_runner.published import read_published
 from millwright_runner.registry import BoundStep
+from millwright_runner.results import find_results, step_keys
 from millwright_runner.stores.file import FileStore
 
 Work = Callable[[Artifact, Context], None]
