@@ -107,7 +107,7 @@ class ProgressServer:
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}/v1/progress"
 
-    def wait_for(self, count: int, seconds: float = 20) -> list[Progress]:
+    def wait_for(self, count: int, seconds: float = 60) -> list[Progress]:
         """Waits until so many reports have arrived."""
         end = time.monotonic() + seconds
         while len(self.told) < count:

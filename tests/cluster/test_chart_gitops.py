@@ -52,7 +52,7 @@ class TestHelm:
         assert len(first) == 1
         assert again == first
         assert len(other - first) == 1
-        until("the old one to go", lambda: not {job["metadata"]["name"] for job in arena.list(OPTJOB)} & first, 30)
+        until("the old one to go", lambda: not {job["metadata"]["name"] for job in arena.list(OPTJOB)} & first)
         installed.helm("uninstall", "team", "--namespace", arena.namespace)
 
 

@@ -20,7 +20,7 @@ context = ssl.create_default_context(cadata=os.environ["CA"])
 report = json.dumps({"stepName": "merge", "stepIndex": 0, "steps": 1, "done": 1, "total": 2})
 
 def post(token=None, body=report, path="/v1/progress"):
-    connection = http.client.HTTPSConnection(os.environ["HOST"], 8443, context=context, timeout=10)
+    connection = http.client.HTTPSConnection(os.environ["HOST"], 8443, context=context, timeout=60)
     bearer = {"Authorization": "Bearer " + open("/tokens/" + token).read()} if token else {}
     connection.request("POST", path, body, bearer)
     answer = connection.getresponse()
@@ -45,7 +45,7 @@ said["no progress"] = post("good", body="{}")
 said["other path"] = post("good", path="/v1/else")
 said["often"] = [post("good")[0] for _ in range(15)]
 try:
-    untrusting = http.client.HTTPSConnection(os.environ["HOST"], 8443, timeout=10)
+    untrusting = http.client.HTTPSConnection(os.environ["HOST"], 8443, timeout=60)
     untrusting.request("POST", "/v1/progress", report)
     said["another CA"] = "accepted"
 except ssl.SSLCertVerificationError:

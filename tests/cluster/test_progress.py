@@ -48,7 +48,7 @@ class TestProgress:
             "for token in sys.argv[2:]:\n"
             "    request = urllib.request.Request(sys.argv[1], b'{}', {'Authorization': f'Bearer {token}'})\n"
             "    try:\n"
-            "        urllib.request.urlopen(request, context=ssl._create_unverified_context(), timeout=20)\n"
+            "        urllib.request.urlopen(request, context=ssl._create_unverified_context(), timeout=60)\n"
             "    except urllib.error.HTTPError as error:\n"
             "        print(error.code, end=' ')\n"
         )

@@ -38,7 +38,7 @@ from millwright_runner.stores.s3_line import Patience
 
 MIB = 1024 * 1024
 PART = 5 * MIB
-QUICK = Patience(seconds=15, first_pause=0.02, longest_pause=0.2)
+QUICK = Patience(seconds=60, first_pause=0.02, longest_pause=0.2)
 
 
 def sha(data: bytes) -> str:

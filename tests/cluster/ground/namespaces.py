@@ -85,8 +85,8 @@ def remove() -> None:
     if is_up():
         pid = anchor()
         os.kill(pid, signal.SIGKILL)  # the first process of its namespace: every other one ends with it
-        wait("the ground's processes to end", lambda: not Path("/proc", str(pid)).exists(), 20)
-        wait("the ground's network to go", lambda: not _link_is_there(), 20)
+        wait("the ground's processes to end", lambda: not Path("/proc", str(pid)).exists(), 60)
+        wait("the ground's network to go", lambda: not _link_is_there(), 60)
     _remove_cgroups()
     _restore_sysctls()
     shutil.rmtree(RUN, ignore_errors=True)

@@ -111,7 +111,7 @@ def stop(name: str) -> None:
     if not is_running(name):
         return
     send(name, signal.SIGKILL)
-    wait(f"{name} to end", lambda: not is_running(name), 20)
+    wait(f"{name} to end", lambda: not is_running(name), 60)
 
 
 def send(name: str, number: signal.Signals) -> None:
