@@ -154,7 +154,7 @@ class CliGround:
 
     def _fork(self, arguments: Sequence[str], environment: Mapping[str, str], **streams: Any) -> WarmProcess:
         return WarmProcess(
-            "millwright_runner", arguments, self.environment | environment, self.folder, loaded=COMMAND, **streams
+            "millwright_runner", arguments, {**self.environment, **environment}, self.folder, loaded=COMMAND, **streams
         )
 
     def shell(self, line: str) -> Said:

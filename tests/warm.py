@@ -52,7 +52,9 @@ class WarmProcess:
         terminal: int | None = None,
     ) -> None:
         assert loaded != TRAINING or environment["OMP_NUM_THREADS"] == "1"  # read when torch was imported
-        self.stdin, self.stdout, self.stderr = None, None, None
+        self.stdin: IO[str] | None = None
+        self.stdout: IO[str] | None = None
+        self.stderr: IO[str] | None = None
         self._given = given
         theirs = [terminal] * 3 if terminal is not None else self._streams(err)
         self._reply, reply = socket.socketpair()
@@ -82,11 +84,11 @@ class WarmProcess:
             given, ours = os.pipe()
             self.stdin = os.fdopen(ours, "w", encoding="utf-8", errors="surrogateescape")
         ours, out = os.pipe()
-        self.stdout: IO[str] | None = os.fdopen(ours, "r", encoding="utf-8", errors="surrogateescape")
+        self.stdout = os.fdopen(ours, "r", encoding="utf-8", errors="surrogateescape")
         if err is not None:
             return [given, out, os.open(err, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)]
         ours, errors = os.pipe()
-        self.stderr: IO[str] | None = os.fdopen(ours, "r", encoding="utf-8", errors="surrogateescape")
+        self.stderr = os.fdopen(ours, "r", encoding="utf-8", errors="surrogateescape")
         return [given, out, errors]
 
     @property

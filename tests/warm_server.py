@@ -42,7 +42,8 @@ def main() -> None:
                     return
                 pid = os.fork()
                 if pid == 0:
-                    for mine in (events, asked, ended, wake, *children.values()):
+                    events.close()
+                    for mine in (asked, ended, wake, *children.values()):
                         mine.close()
                     os.close(fds[-1])
                     _become(json.loads(message), fds[:-1])
