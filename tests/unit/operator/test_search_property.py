@@ -88,9 +88,9 @@ class TestASearchWhateverHappens:
         assert loud.wrong == []
         assert (ended(loud), best(loud)) == (ended(quiet), best(quiet))
         assert (loud.phase, loud.reason()) == (quiet.phase, quiet.reason())
-        assert sorted(map(repr, loud.trials)) == sorted(map(repr, quiet.trials)), (
-            "a segment was done twice, or not at all"
-        )
+        assert set(map(repr, loud.trials)) == set(map(repr, quiet.trials))
+        if make is not queued:  # there suspended Jobs are deleted, and others are made when it goes on
+            assert len(loud.trials) == len(quiet.trials), "a segment was done twice"
 
     @settings(max_examples=40, deadline=None)
     @given(fates=STAGE_FATES, rounds=ROUNDS, happening=steps(CALAMITIES), ttl=st.sampled_from((None, 0, 20)))
