@@ -162,7 +162,9 @@ class Spec(Strict):
         if problem := self.search.problem(steps, metrics):
             raise ValueError(problem)
         if self.search.early_stopping is not None and "each" not in self.evaluation.after:
-            raise ValueError("search.earlyStopping looks at figures after each pass: evaluation.after: [each] is needed")
+            raise ValueError(
+                "search.earlyStopping looks at figures after each pass: evaluation.after: [each] is needed"
+            )
         if self.cache.mode != "ReadWrite":
             raise ValueError(
                 f"cache.mode {self.cache.mode} does not go with search: trials share passes, and the best is published, "
