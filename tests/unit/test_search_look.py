@@ -137,7 +137,9 @@ class TestValidate:
         said = ask(ground, "validate", parameters=[{"pass": "step-0", "option": "stepps", "choice": [1]}])
 
         assert said.code == 2
-        assert ": spec.search.parameters[0].option: obey has no option 'stepps'\n  hint: did you mean 'steps'?" in said.err
+        assert (
+            ": spec.search.parameters[0].option: obey has no option 'stepps'\n  hint: did you mean 'steps'?" in said.err
+        )
         assert "job.yaml:" in said.err
 
 
