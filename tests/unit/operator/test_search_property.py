@@ -73,7 +73,7 @@ QUIET = {make.__name__: undisturbed(make()) for make in MAKES}
 
 @pytest.mark.parametrize("make", MAKES)
 class TestASearchWhateverHappens:
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(rounds=ROUNDS, happening=steps(DISTURBANCES))
     def test_has_the_same_trials_and_the_same_best(
         self, make: Any, rounds: int, happening: list[tuple[str, int]]
@@ -92,7 +92,7 @@ class TestASearchWhateverHappens:
         if make is not queued:  # there suspended Jobs are deleted, and others are made when it goes on
             assert len(loud.trials) == len(quiet.trials), "a segment was done twice"
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=25, deadline=None)
     @given(fates=STAGE_FATES, rounds=ROUNDS, happening=steps(CALAMITIES), ttl=st.sampled_from((None, 0, 20)))
     def test_nothing_forbidden_happens_and_it_ends(
         self, make: Any, fates: list[str], rounds: int, happening: list[tuple[str, int]], ttl: int | None
@@ -108,7 +108,7 @@ class TestASearchWhateverHappens:
         assert cluster.wrong == []
         assert cluster.finished
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=10, deadline=None)
     @given(fates=STAGE_FATES, after=steps(CALAMITIES, 30))
     def test_a_job_that_has_ended_never_runs_again(
         self, make: Any, fates: list[str], after: list[tuple[str, int]]
@@ -125,7 +125,7 @@ class TestASearchWhateverHappens:
 
         assert (cluster.created, cluster.phase, cluster.wrong) == (created, end, [])
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=12, deadline=None)
     @given(fates=STAGE_FATES, rounds=ROUNDS, happening=steps(CALAMITIES))
     def test_a_restart_in_the_middle_of_it_writes_nothing(
         self, make: Any, fates: list[str], rounds: int, happening: list[tuple[str, int]]
