@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tests.cluster import jobs
+from tests.cluster.asking import Server
 from tests.cluster.jobs import Manifest, until
 
 OPTJOB = "optimizationjobs.millwright.dev"
@@ -29,6 +30,7 @@ class Arena:
     """
 
     kubectl: Kubectl
+    server: Server
     namespace: str
     bucket: str
     endpoint: str
@@ -57,13 +59,11 @@ class Arena:
 
     def get(self, kind: str, name: str) -> Manifest | None:
         """One object, or None."""
-        found = self.kubectl("get", kind, name, "-n", self.namespace, "-o", "json", "--ignore-not-found")
-        return dict(json.loads(found)) if found.strip() else None
+        return self.server.get(kind, name, self.namespace)
 
     def list(self, kind: str, selector: str = "") -> list[Manifest]:
         """All objects of a kind, or those with these labels."""
-        found = self.kubectl("get", kind, "-n", self.namespace, "-o", "json", "-l", selector)
-        return list(json.loads(found)["items"])
+        return self.server.list(kind, self.namespace, selector)
 
     def job(self, name: str) -> Manifest:
         """An OptimizationJob as it stands."""
@@ -116,8 +116,7 @@ class Arena:
 
     def events(self, name: str) -> list[Manifest]:
         """Events about an OptimizationJob."""
-        found = self.kubectl("get", "events.v1.events.k8s.io", "-n", self.namespace, "-o", "json")
-        return [e for e in json.loads(found)["items"] if e.get("regarding", {}).get("name") == name]
+        return [e for e in self.list("events") if e.get("regarding", {}).get("name") == name]
 
     def published(self, name: str) -> Manifest | None:
         """The manifest of the model in the job's output, or None when there is none."""

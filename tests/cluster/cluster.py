@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cluster.asking import server
 from tests.cluster.ground import images, install, programs, settings
 from tests.cluster.ground.shell import GroundError
 
@@ -103,14 +104,14 @@ class Cluster:
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
         """One object, or None."""
-        where = ("-n", namespace) if namespace else ()
-        text = self.kubectl("get", kind, name, *where, "-o", "json", "--ignore-not-found")
+        if namespace:
+            return server(self.kubeconfig).get(kind, name, namespace)
+        text = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
         return json.loads(text) if text else None
 
     def list(self, kind: str, namespace: str, selector: str = "") -> list[Object]:
         """All objects of a kind in a namespace that carry these labels."""
-        labels = ("-l", selector) if selector else ()
-        return list(json.loads(self.kubectl("get", kind, "-n", namespace, *labels, "-o", "json"))["items"])
+        return server(self.kubeconfig).list(kind, namespace, selector)
 
     def stop(self, name: str) -> None:
         """Kills a program of the cluster with SIGKILL."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.cluster import jobs
 from tests.cluster.arena import Arena
+from tests.cluster.asking import server
 from tests.cluster.cluster import (
     CHART,
     RELEASE,
@@ -151,7 +152,8 @@ def new_arena(cluster: Cluster, plugin_image: str, namespace: str, folder: Path,
             "stringData": cluster.s3.environment,
         }
     )
-    return Arena(cluster.kubectl, namespace, bucket, cluster.s3.pod_endpoint, cluster.s3.client(), plugin_image)
+    asked = server(cluster.kubeconfig)
+    return Arena(cluster.kubectl, asked, namespace, bucket, cluster.s3.pod_endpoint, cluster.s3.client(), plugin_image)
 
 
 @pytest.fixture(scope="session")

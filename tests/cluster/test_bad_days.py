@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,87 +25,101 @@ def place(arena: Arena, uri: str) -> dict[str, Any]:
     return {"s3": {"uri": uri, "endpoint": arena.endpoint, "region": "us-east-1"}}
 
 
+def refused(arena: Arena) -> list[dict[str, Any]]:
+    """Jobs that a preflight finds something wrong with, each something else."""
+    model = place(arena, f"s3://{arena.bucket}/model/")
+    data = arena.manifest("", lora())["spec"]["data"]
+    data[0]["text"] = merged(data[0]["text"], {"columns": ["phrase", "tonne"], "answer": None, "template": None})
+    limits = {"limits": {"nvidia.com/gpu": "1"}}
+    return [
+        arena.manifest("no-bucket", lora(), output=place(arena, "s3://there-is-no-such-bucket/x/")),
+        arena.manifest("no-model", lora(), model=place(arena, f"s3://{arena.bucket}/no-such-model/")),
+        arena.manifest("no-column", lora(), data=data),
+        arena.manifest("wrong-keys", lora(), credentials=[{"secretName": "wrong"}]),
+        arena.manifest("chain", {"merge": {}}),
+        arena.manifest("no-memory", lora(), execution={"kubernetes": {"resources": {"limits": {"memory": "8Mi"}}}}),
+        arena.manifest(
+            "no-gpu-memory", lora(), execution={"kubernetes": {"resources": limits, "acceleratorMemory": "256Ki"}}
+        ),
+        arena.manifest("remote-code", lora(), model=model | {"trustRemoteCode": True}),
+        arena.manifest("plug-in", {"custom": {"pass": "prob", "options": {}}}),
+    ]
+
+
+def start_all(arena: Arena, bodies: list[dict[str, Any]]) -> None:
+    """Applies jobs at once, so that they wait beside one another."""
+    arena.apply({"apiVersion": "v1", "kind": "List", "items": bodies})
+
+
+@pytest.fixture(scope="module")
+def found(trainable: Arena) -> Callable[[str], dict[str, Any]]:
+    """What is found wrong with a job of `refused`."""
+    with_secret(trainable, "wrong", AWS_ACCESS_KEY_ID="ground", AWS_SECRET_ACCESS_KEY="not-the-secret")
+    start_all(trainable, refused(trainable))
+
+    def look(name: str) -> dict[str, Any]:
+        job = trainable.stalled(name)
+        assert trainable.children("jobs", name, "stage") == []
+        validated, stalled = condition(job, "Validated"), condition(job, "Stalled")
+        assert (validated["status"], stalled["reason"]) == ("False", validated["reason"])
+        assert condition(job, "Failed") == {}
+        return validated
+
+    return look
+
+
 class TestThePreflight:
     """A finding of it stalls the job, names the path in the manifest, and no stage was started."""
 
-    @pytest.fixture
-    def found(self, trainable: Arena, request: pytest.FixtureRequest) -> Any:
-        def run(name: str, *passes: dict[str, Any], **spec: Any) -> dict[str, Any]:
-            trainable.start(name, *(passes or (lora(),)), **spec)
-            job = trainable.stalled(name)
-            assert trainable.children("jobs", name, "stage") == []
-            validated, stalled = condition(job, "Validated"), condition(job, "Stalled")
-            assert (validated["status"], stalled["reason"]) == ("False", validated["reason"])
-            assert condition(job, "Failed") == {}
-            return validated
-
-        return run
-
-    def test_a_bucket_that_is_absent(self, found: Any, trainable: Arena) -> None:
-        said = found("no-bucket", output=place(trainable, "s3://there-is-no-such-bucket/x/"))
+    def test_a_bucket_that_is_absent(self, found: Any) -> None:
+        said = found("no-bucket")
 
         assert said["reason"] == "StoreNotFound"
         assert "there-is-no-such-bucket" in said["message"]
         assert "spec.output" in said["message"]
 
-    def test_a_model_that_is_absent(self, found: Any, trainable: Arena) -> None:
-        said = found("no-model", model=place(trainable, f"s3://{trainable.bucket}/no-such-model/"))
+    def test_a_model_that_is_absent(self, found: Any) -> None:
+        said = found("no-model")
 
         assert said["reason"] == "ModelNotFound"
         assert "spec.model" in said["message"]
 
-    def test_a_column_that_the_data_do_not_have(self, found: Any, trainable: Arena) -> None:
-        job = trainable.manifest("no-column", lora())
-        data = json.loads(json.dumps(job["spec"]["data"]))
-        data[0]["text"] = merged(data[0]["text"], {"columns": ["phrase", "tonne"], "answer": None, "template": None})
-
-        said = found("no-column", data=data)
+    def test_a_column_that_the_data_do_not_have(self, found: Any) -> None:
+        said = found("no-column")
 
         assert said["reason"] == "InvalidData"
         assert "tonne" in said["message"]
         assert "did you mean 'tone'?" in said["message"]
 
-    def test_credentials_that_are_wrong(self, found: Any, trainable: Arena) -> None:
-        with_secret(trainable, "wrong", AWS_ACCESS_KEY_ID="ground", AWS_SECRET_ACCESS_KEY="not-the-secret")
-
-        said = found("wrong-keys", credentials=[{"secretName": "wrong"}])
+    def test_credentials_that_are_wrong(self, found: Any) -> None:
+        said = found("wrong-keys")
 
         assert said["reason"] == "AccessDenied"
         assert "not-the-secret" not in said["message"]
 
     def test_a_chain_of_passes_that_do_not_fit(self, found: Any) -> None:
-        said = found("chain", {"merge": {}})
+        said = found("chain")
 
         assert said["reason"] == "ChainMismatch"
         assert "spec.passes[0]" in said["message"]
 
     def test_less_memory_than_the_recipe_needs(self, found: Any) -> None:
-        limit = {"execution": {"kubernetes": {"resources": {"limits": {"memory": "8Mi"}}}}}
-
-        said = found("no-memory", **limit)
+        said = found("no-memory")
 
         assert said["reason"] == "MemoryInsufficient"
         assert "8 MiB" in said["message"] or "8Mi" in said["message"]
 
     def test_less_accelerator_memory_than_the_recipe_needs(self, found: Any) -> None:
-        asked = {"limits": {"nvidia.com/gpu": "1"}}
+        assert found("no-gpu-memory")["reason"] == "GPUMemoryInsufficient"
 
-        said = found("no-gpu-memory", execution={"kubernetes": {"resources": asked, "acceleratorMemory": "256Ki"}})
-
-        assert said["reason"] == "GPUMemoryInsufficient"
-
-    def test_code_of_a_model_where_the_platform_does_not_allow_it(self, found: Any, trainable: Arena) -> None:
-        model = place(trainable, f"s3://{trainable.bucket}/model/")
-
-        said = found("remote-code", model=model | {"trustRemoteCode": True})
+    def test_code_of_a_model_where_the_platform_does_not_allow_it(self, found: Any) -> None:
+        said = found("remote-code")
 
         assert said["reason"] == "RemoteCodeNotAllowed"
         assert "spec.model.trustRemoteCode" in said["message"]
 
     def test_an_unknown_plug_in(self, found: Any) -> None:
-        said = found("plug-in", {"custom": {"pass": "prob", "options": {}}})
-
-        assert said["reason"] == "UnknownPass"
+        assert found("plug-in")["reason"] == "UnknownPass"
 
     def test_a_typo_that_it_found_is_mended_by_an_edit(self, trainable: Arena) -> None:
         trainable.start("mended", lora(), model=place(trainable, f"s3://{trainable.bucket}/modle/"))
@@ -191,54 +205,61 @@ class TestAQuota:
         arena.complete("over-quota")
 
 
-class TestFailing:
-    def test_the_users_error_is_not_tried_again(self, arena: Arena) -> None:
-        arena.start("user-error", probe(fails="user"))
+def failing(arena: Arena) -> list[dict[str, Any]]:
+    """Jobs whose stage fails, each in another way."""
+    once = {"retry": {"maxAttempts": 1}}
+    limit = {"execution": {"kubernetes": {"resources": {"limits": {"memory": "300Mi"}}}}}
+    return [
+        arena.manifest("user-error", probe(fails="user")),
+        arena.manifest("bug", probe(fails="bug"), **once),
+        arena.manifest("again", probe(fails="again"), retry={"maxAttempts": 2}),
+        arena.manifest("memory", probe(fails="memory"), **once, **limit),
+        arena.manifest("child-memory", probe(fails="child-memory"), **once, **limit),
+        arena.manifest("silent", probe(fails="exit"), **once),
+        arena.manifest("slow", probe(units=400), activeDeadlineSeconds=4),
+    ]
 
-        failed = condition(arena.finish("user-error"), "Failed")
+
+@pytest.fixture(scope="module")
+def ended(arena: Arena) -> Callable[[str], dict[str, Any]]:
+    """A job of `failing` at its end."""
+    start_all(arena, failing(arena))
+    return arena.finish
+
+
+class TestFailing:
+    def test_the_users_error_is_not_tried_again(self, arena: Arena, ended: Any) -> None:
+        failed = condition(ended("user-error"), "Failed")
 
         assert failed["reason"] == "InvalidData"
         assert "spec.passes[0].custom.options.units" in failed["message"]
         assert len(arena.children("pods", "user-error", "stage")) == 1
 
-    def test_a_bug_in_a_pass_shows_its_last_lines(self, arena: Arena) -> None:
-        arena.start("bug", probe(fails="bug"), retry={"maxAttempts": 1})
-
-        failed = condition(arena.finish("bug"), "Failed")
+    def test_a_bug_in_a_pass_shows_its_last_lines(self, ended: Any) -> None:
+        failed = condition(ended("bug"), "Failed")
 
         assert failed["reason"] == "PassFailed"
         assert "line of user code 4711" in failed["message"]
 
-    def test_a_failure_that_may_heal_is_tried_as_often_as_said(self, arena: Arena) -> None:
-        arena.start("again", probe(fails="again"), retry={"maxAttempts": 2})
+    def test_a_failure_that_may_heal_is_tried_as_often_as_said(self, ended: Any) -> None:
+        job = ended("again")
 
-        ended = arena.finish("again")
-
-        assert condition(ended, "Failed")["reason"] == "TryAgain"
-        assert "attempt 2 of 2" in condition(ended, "Failed")["message"]
-        assert ended["status"]["attempts"] == 2
+        assert condition(job, "Failed")["reason"] == "TryAgain"
+        assert "attempt 2 of 2" in condition(job, "Failed")["message"]
+        assert job["status"]["attempts"] == 2
 
     @pytest.mark.parametrize("how", ["memory", "child-memory"])
-    def test_memory_that_runs_out_is_called_by_its_name(self, arena: Arena, how: str) -> None:
-        limit = {"execution": {"kubernetes": {"resources": {"limits": {"memory": "300Mi"}}}}}
-        arena.start(how, probe(fails=how), retry={"maxAttempts": 1}, **limit)
-
-        failed = condition(arena.finish(how), "Failed")
+    def test_memory_that_runs_out_is_called_by_its_name(self, ended: Any, how: str) -> None:
+        failed = condition(ended(how), "Failed")
 
         assert failed["reason"] == "OOMKilled"
         assert "300Mi" in failed["message"] or "300 MiB" in failed["message"]
 
-    def test_a_process_that_dies_without_a_word(self, arena: Arena) -> None:
-        arena.start("silent", probe(fails="exit"), retry={"maxAttempts": 1})
+    def test_a_process_that_dies_without_a_word(self, ended: Any) -> None:
+        assert "9" in condition(ended("silent"), "Failed")["message"]
 
-        failed = condition(arena.finish("silent"), "Failed")
-
-        assert "9" in failed["message"]
-
-    def test_too_slow_for_its_deadline(self, arena: Arena) -> None:
-        arena.start("slow", probe(units=400), activeDeadlineSeconds=4)
-
-        failed = condition(arena.finish("slow"), "Failed")
+    def test_too_slow_for_its_deadline(self, arena: Arena, ended: Any) -> None:
+        failed = condition(ended("slow"), "Failed")
 
         assert failed["reason"] == "DeadlineExceeded"
         assert arena.live_pods("slow") == []

@@ -83,7 +83,7 @@ class TestTheOperator:
         stop = threading.Event()
 
         def watch() -> None:
-            while not stop.is_set():
+            while not stop.wait(0.05):
                 for name in names:
                     by_stage: dict[str, int] = {}
                     for pod in arena.live_pods(name, "stage"):

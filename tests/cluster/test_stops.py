@@ -31,7 +31,7 @@ def resumed_from(arena: Arena, name: str) -> int:
 
 class TestSuspend:
     def test_keeps_a_checkpoint_and_lets_go_of_all_pods(self, arena: Arena) -> None:
-        arena.start("pause", probe(units=60), **OFTEN)
+        arena.start("pause", probe(untilStopped=True), **OFTEN)
         running(arena, "pause")
 
         arena.patch("pause", suspend=True)
@@ -61,7 +61,7 @@ class TestSuspend:
         arena.complete("later")
 
     def test_does_not_count_for_the_deadline(self, arena: Arena) -> None:
-        arena.start("clock", probe(units=24), activeDeadlineSeconds=40, **OFTEN)
+        arena.start("clock", probe(untilStopped=True), activeDeadlineSeconds=40, **OFTEN)
         running(arena, "clock")
         arena.patch("clock", suspend=True)
         until("its pods to go", lambda: holds("Suspended")(arena.job("clock")) and not arena.live_pods("clock"))
@@ -75,7 +75,7 @@ class TestSuspend:
 
 class TestEviction:
     def test_costs_no_attempt_and_goes_on_from_the_checkpoint(self, arena: Arena) -> None:
-        arena.start("evicted", probe(units=40), retry={"maxAttempts": 1}, **OFTEN)
+        arena.start("evicted", probe(untilStopped=True), retry={"maxAttempts": 1}, **OFTEN)
         running(arena, "evicted")
         (pod,) = arena.live_pods("evicted", "stage")
         name = pod["metadata"]["name"]
@@ -125,7 +125,7 @@ class TestQueue:
         arena.complete("queued")
 
     def test_a_preempted_stage_is_queued_again_and_goes_on(self, arena: Arena) -> None:
-        arena.start("preempted", probe(units=40), execution={"kubernetes": {"queue": "team-a"}}, **OFTEN)
+        arena.start("preempted", probe(untilStopped=True), execution={"kubernetes": {"queue": "team-a"}}, **OFTEN)
         self.admit(arena, "preempted")
         running(arena, "preempted")
 
@@ -139,7 +139,7 @@ class TestQueue:
         assert ended["status"]["attempts"] == 1
 
     def test_a_user_suspends_a_queued_job_by_its_jobs_end_and_resumes_by_another(self, arena: Arena) -> None:
-        arena.start("both", probe(units=40), execution={"kubernetes": {"queue": "team-a"}}, **OFTEN)
+        arena.start("both", probe(untilStopped=True), execution={"kubernetes": {"queue": "team-a"}}, **OFTEN)
         before = self.admit(arena, "both")
         running(arena, "both")
 
@@ -229,7 +229,7 @@ class TestDelete:
         assert ended["status"]["passes"][0]["cache"] == "Miss"
 
     def test_a_stages_job_that_a_person_deletes_is_made_again_without_two_writers(self, arena: Arena) -> None:
-        arena.start("touched", probe(units=40), **OFTEN)
+        arena.start("touched", probe(untilStopped=True), **OFTEN)
         running(arena, "touched")
         (before,) = arena.children("jobs", "touched", "stage")
 

@@ -33,10 +33,10 @@ class Probe(Pass):
     produces: ClassVar[str] = HF
 
     units: int = Field(default=1, ge=0, le=100_000, description="Units of work, each a quarter of a second.")
+    until_stopped: bool = Field(default=False, description="It works without end until it has been stopped once.")
     fails: Literal["bug", "user", "again", "exit", "child-memory", "memory"] | None = Field(
         default=None, description="How it breaks, after its work."
     )
-    fails_until: str | None = Field(default=None, description="It breaks only while this file is absent.")
     mark: str = Field(default="", description="Tells apart two that are otherwise equal.")
     blob: int = Field(default=0, ge=0, le=4096, description="MiB of random bytes that the result has besides.")
 
@@ -44,16 +44,17 @@ class Probe(Pass):
         """Works, waits or breaks."""
         shutil.copytree(artifact.folder, context.folder, dirs_exist_ok=True)
         done = self._resume(context)
-        while done < self.units:
+        resumed = done > 0
+        while done < self.units or (self.until_stopped and not resumed):
             if context.stop.signal is not None:
                 self._checkpoint(context, done)
                 context.stop.check(f"at unit {done}")
             time.sleep(UNIT)
             done += 1
-            context.tell("probing", done=done, total=self.units, loss=1.0 / done)
+            context.tell("probing", done=done, total=max(self.units, done), loss=1.0 / done)
             if done % context.checkpoints.every_steps == 0:
                 self._checkpoint(context, done)
-        if self.fails and not (self.fails_until and Path(self.fails_until).exists()):
+        if self.fails:
             self._break(self.fails)
         if self.blob:
             with (context.folder / "blob.bin").open("wb") as file, Path("/dev/urandom").open("rb") as noise:
