@@ -184,16 +184,6 @@ def test_no_search_is_what_happens_here(strategy: Any):
     assert convert(workflow(search_strategy=strategy)).runnable
 
 
-@pytest.mark.parametrize(
-    "strategy", [True, {"sampler": "tpe"}, {"search_algorithm": "exhaustive", "execution_order": "joint"}]
-)
-def test_a_search_is_listed_and_blocks(strategy: Any):
-    found = convert(workflow(search_strategy=strategy))
-
-    assert found.unmapped
-    assert all(line.blocks and line.why == "comes with search" for line in found.unmapped)
-
-
 @pytest.mark.parametrize("key", ["host", "target"])
 @pytest.mark.parametrize("kind", ["AzureML", "Docker", "PythonEnvironment", "IsolatedORT"])
 def test_another_place_than_this_machine_is_listed_and_changes_nothing(key: str, kind: str):
@@ -205,7 +195,7 @@ def test_another_place_than_this_machine_is_listed_and_changes_nothing(key: str,
 
 @pytest.mark.parametrize(("key", "value"), [
     ("log_severity_level", 0), ("cache_dir", "cache"), ("clean_cache", False), ("evaluate_input_model", False), ("output_name", "m"),
-    ("ort_log_severity_level", 3), ("log_to_file", False), ("plot_pareto_frontier", False), ("packaging_config", None), ("evaluators", {}),
+    ("ort_log_severity_level", 3), ("log_to_file", False), ("plot_pareto_frontier", True), ("packaging_config", None), ("evaluators", {}),
     ("systems", {}), ("cache_config", {}), ("enable_shared_cache", False), ("azureml_client", None), ("no_artifacts", False),
 ])  # fmt: skip
 def test_what_the_engine_is_told_is_noted(key: str, value: Any):
@@ -218,7 +208,7 @@ def test_what_the_engine_is_told_is_noted(key: str, value: Any):
 @pytest.mark.parametrize(("key", "value", "blocks"), [
     ("evaluator", "e", False), ("evaluate_input_model", True, False), ("clean_cache", True, False), ("enable_shared_cache", True, False),
     ("packaging_config", {"type": "Zipfile"}, False), ("workflow_host", "aml", False), ("auto_optimizer_config", {"opt_level": 1}, True),
-    ("log_to_file", True, False), ("plot_pareto_frontier", True, False),
+    ("log_to_file", True, False),
 ])  # fmt: skip
 def test_what_the_engine_is_told_without_a_counterpart_is_listed(key: str, value: Any, blocks: bool):
     found = convert(workflow(**{key: value}))

@@ -10,19 +10,22 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from millwright_api.errors import InvalidManifest, UserError, suggest
+from millwright_api.errors import ChainMismatch, InvalidManifest, UserError, suggest
 from millwright_api.names import API_VERSION, KIND
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import registry
 from millwright_runner.olive.datasets import DataSets
+from millwright_runner.olive.evaluation import evaluation
 from millwright_runner.olive.model import model
 from millwright_runner.olive.passes import steps
+from millwright_runner.olive.strategy import allow, asked, search
 from millwright_runner.olive.table import load
 from millwright_runner.olive.trace import Note, Trace, Unmapped
 from millwright_runner.olive.view import View
 from millwright_runner.olive.work import Paths, Work, era_of, label
 from millwright_runner.olive.workflow import settings
 from millwright_runner.problems import describe
+from millwright_runner.trials import check_search
 
 NAME_LENGTH = 52
 
@@ -121,6 +124,8 @@ def convert(
     job = _name(work, top, name, config_path)
     data = DataSets(work, top)
     source = model(work, top)
+    measured, objectives = evaluation(work, top, searches=asked(top) is not None)
+    allow(work, top, objectives)
     passes = steps(work, top, data)
     data.finish()
     rest = settings(work, top, job)
@@ -129,12 +134,19 @@ def convert(
         source["trustRemoteCode"] = True
     if data.entries:
         spec["data"] = data.entries
+    output = rest.pop("output")
     spec |= {"passes": passes, **rest}
+    if measured:
+        spec["evaluation"] = measured
+    if searched := search(work, top, objectives):
+        spec["search"] = searched
+    spec["output"] = output
     if work.every_steps:
         spec["checkpoint"] = {"everySteps": work.every_steps}
     manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": job}, "spec": spec}
-    _check(manifest, trace)
-    return Imported(manifest, trace.finish(), trace.notes, trace.mapped_to, work.era)
+    unmapped = trace.finish()
+    _check(manifest, trace, whole=not any(line.blocks for line in unmapped))
+    return Imported(manifest, unmapped, trace.notes, trace.mapped_to, work.era)
 
 
 def _looks_whole(config: dict[str, Any]) -> None:
@@ -154,8 +166,11 @@ def _name(work: Work, top: View, name: str | None, config_path: Path | None) -> 
     return label(written, NAME_LENGTH)
 
 
-def _check(manifest: dict[str, Any], trace: Trace) -> None:
+def _check(manifest: dict[str, Any], trace: Trace, *, whole: bool) -> None:
     """Lets the contract and the passes judge, and says what they say with the JSON's paths.
+
+    Args:
+        whole: whether all passes are there: trials that lack one need not follow one another.
 
     Raises:
         InvalidManifest, UnknownPass
@@ -163,11 +178,16 @@ def _check(manifest: dict[str, Any], trace: Trace) -> None:
     try:
         job = OptimizationJob.model_validate(manifest)
         registry.bind(job)
+        notes = check_search(job) if job.spec.search is not None else []
     except ValidationError as error:
         raise InvalidManifest(_in_json(describe(error, OptimizationJob), trace)) from error
     except UserError as error:
+        if isinstance(error, ChainMismatch) and not whole:
+            return
         where = _in_json(error.where, trace) if error.where else None
         raise type(error)(_in_json(error.message, trace), where=where, hint=error.hint) from error
+    for note in notes:
+        trace.note((), note)
 
 
 def _in_json(text: str, trace: Trace) -> str:

@@ -44,6 +44,11 @@ def _keys(row: Row) -> str:
 
 
 def _fate(row: Row) -> str:
+    searched = f"; SEARCHABLE_VALUES: {', '.join(map(_value, row.searched))}" if row.searched else ""
+    return f"{_goes(row)}{searched}"
+
+
+def _goes(row: Row) -> str:
     if row.to:
         return f"`{row.to}`{_choices(row)}{f'; {row.says}' if row.says else ''}"
     if row.why:

@@ -1,13 +1,15 @@
 """Evaluators of a workflow: what measures the same here becomes `spec.evaluation`, all else is listed with its reason.
 
 Only the size on disk is the same. Olive times a call of the session and not tokens, and what its accuracies compare depends on
-post-processing in Python. A goal of Olive's chooses among results of a search; without one the model comes out all the same.
+post-processing in Python. What has a priority is an objective of a search; a goal says which of its models will do.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
+from millwright_api.search import MAX_OBJECTIVES
 from millwright_runner.olive.trace import Path, wrong
 from millwright_runner.olive.view import Found, View
 from millwright_runner.olive.work import Work, label
@@ -21,6 +23,7 @@ NOT_THE_SAME = {
     "set that names its answers",
     "custom": "code of its own; here a metric is a class with an entry point: add it by hand",
 }
+ELSE = "has no counterpart: add what comes near to spec.evaluation by hand"
 OTHERWISE = "has no counterpart; the model is the same without it"
 UNUSED = "the engine does not measure with it; the model is the same without it"
 OF_A_PASS = "evaluation is of the whole job here: spec.evaluation.after says which results are measured"
@@ -34,18 +37,52 @@ GOALS = {
 """Olive's goals → bounds of a constraint, of a metric of which less is better."""
 
 
-def evaluation(work: Work, top: View) -> dict[str, Any] | None:
-    """Returns the spec's evaluation; None where nothing is measured that is the same here."""
-    out: dict[str, Any] = {}
-    found = _evaluator(top)
+@dataclass
+class _Measured:
+    """What is measured, and what of it a search goes by.
+
+    Attributes:
+        searches: whether the workflow searches.
+        evaluation: spec.evaluation.
+        ranked: priority and name of what the search goes by, in Olive's words, and our metric; None: there is none.
+    """
+
+    searches: bool
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    ranked: list[tuple[float, str, str | None]] = field(default_factory=list)
+
+
+def evaluation(work: Work, top: View, *, searches: bool = False) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """Returns the spec's evaluation, None where nothing is measured that is the same here, and the objectives of a search.
+
+    Args:
+        searches: whether the workflow searches: metrics with a priority are then its objectives.
+    """
+    measured = _Measured(searches)
+    found, out = _evaluator(top), measured.evaluation
     if found is not None:
-        _metrics(work, found, out)
+        _metrics(work, found, measured)
     _input(work, top, out)
     for key, why in (("evaluator", OTHERWISE), ("evaluators", UNUSED)):
         for path, data in top.parts:
             if data.get(key):
                 work.trace.unmapped((*path, key), why, blocks=False)
-    return out or None
+    return out or None, _objectives(work, measured) if searches else []
+
+
+def _objectives(work: Work, measured: _Measured) -> list[dict[str, Any]]:
+    ranked = [name for _, _, name in sorted(measured.ranked, key=lambda one: one[:2]) if name is not None]
+    if not measured.ranked and (entries := measured.evaluation.get("metrics")):
+        ranked = [entries[0]["name"]]
+        work.trace.note((), f"spec.search.objectives: no metric has a priority, so the least {ranked[0]} is looked for")
+    names = list(dict.fromkeys(ranked))
+    return [{"metric": name, "direction": "Minimize"} for name in names[:MAX_OBJECTIVES]]
+
+
+def _priority(sub: Any) -> float:
+    """Returns the priority of a sub-metric; from 1 it is an objective of a search."""
+    value = sub.get("priority", -1) if isinstance(sub, dict) else -1
+    return value if isinstance(value, int | float) else -1
 
 
 def _evaluator(top: View) -> Found | None:
@@ -59,20 +96,33 @@ def _evaluator(top: View) -> Found | None:
     return Found((*known.path, named.value), known.value[named.value])
 
 
-def _metrics(work: Work, found: Found, out: dict[str, Any]) -> None:
+def _metrics(work: Work, found: Found, measured: _Measured) -> None:
+    out = measured.evaluation
     metrics = found.value.get("metrics")
     for index, metric in enumerate(metrics if isinstance(metrics, list) else ()):
         path = (*found.path, "metrics", index)
         kind = str(metric.get("type", "")).lower() if isinstance(metric, dict) else ""
         if kind == "size_on_disk":
-            _size(work, path, metric, out)
-        work.trace.unmapped(path, NOT_THE_SAME.get(kind, OTHERWISE), blocks=False)
+            _size(work, path, metric, measured)
+        _not_the_same(work, path, metric, kind, measured)
     if out and "type" in found.value:
         work.trace.note((*found.path, "type"), "one judge measures every format")
     work.trace.unmapped(found.path, OTHERWISE, blocks=False)
 
 
-def _size(work: Work, path: Path, metric: dict[str, Any], out: dict[str, Any]) -> None:
+def _not_the_same(work: Work, path: Path, metric: Any, kind: str, measured: _Measured) -> None:
+    """Lists what is left of a metric; a search that goes by it would find another model without it."""
+    subs = metric.get("sub_types") if isinstance(metric, dict) else None
+    ranks = [_priority(sub) for sub in (subs if isinstance(subs, list) else ()) if _priority(sub) > 0]
+    why = NOT_THE_SAME.get(kind, ELSE)
+    if kind != "size_on_disk" and measured.searches and ranks:
+        measured.ranked.append((min(ranks), str(metric.get("name")), None))
+        work.trace.unmapped(path, f"an objective of the search; {why}, and to spec.search.objectives", blocks=True)
+    work.trace.unmapped(path, why if kind in NOT_THE_SAME else OTHERWISE, blocks=False)
+
+
+def _size(work: Work, path: Path, metric: dict[str, Any], measured: _Measured) -> None:
+    out = measured.evaluation
     entries = out.setdefault("metrics", [])
     name = label(str(metric.get("name") or "size"), 63, [entry["name"] for entry in entries])
     place = f"{PLACE}.metrics[{len(entries)}]"
@@ -86,9 +136,18 @@ def _size(work: Work, path: Path, metric: dict[str, Any], out: dict[str, Any]) -
             continue
         below = (*path, "sub_types", index)
         work.trace.mapped((*below, "name"), f"{place}.sizeOnDisk")
-        for key in ("priority", "higher_is_better"):
-            if key in sub:
-                work.trace.note((*below, key), "of a search's objectives; less is better")
+        ranks = measured.searches and _priority(sub) > 0
+        if ranks:
+            measured.ranked.append((_priority(sub), str(metric.get("name")), name))
+        if "priority" in sub:
+            text = (
+                "an objective of the search; they stand in the order of priorities"
+                if ranks
+                else "of a search's objectives; this is none"
+            )
+            work.trace.note((*below, "priority"), text)
+        if "higher_is_better" in sub:
+            work.trace.note((*below, "higher_is_better"), "less is better, in Olive too, whatever is written")
         if isinstance(sub.get("goal"), dict):
             _goal(work, (*below, "goal"), sub["goal"], name, out)
 
@@ -104,7 +163,8 @@ def _goal(work: Work, path: Path, goal: dict[str, Any], name: str, out: dict[str
     place = f"{PLACE}.constraints[{len(constraints)}].{bound}"
     constraints.append({"metric": name, bound: value})
     out["onViolation"] = "Warn"
-    work.trace.mapped(path, place)
+    work.trace.mapped((*path, "type"), place)
+    work.trace.mapped((*path, "value"), place)
     work.trace.note(
         (), f"{place}: Olive makes the model whatever the goal, so onViolation is Warn; Fail makes it a gate"
     )

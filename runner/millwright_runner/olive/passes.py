@@ -10,8 +10,10 @@ from millwright_api.errors import InvalidManifest, UnknownPass, suggest
 from millwright_runner import registry
 from millwright_runner.olive.datasets import DataSets
 from millwright_runner.olive.evaluation import OF_A_PASS
+from millwright_runner.olive.flows import Order, order
+from millwright_runner.olive.space import MOST_STEPS, NO_ROOM, NO_STRATEGY, Source, Tried, add, has_room, variants
 from millwright_runner.olive.table import Counterpart, load
-from millwright_runner.olive.trace import Path, show, wrong
+from millwright_runner.olive.trace import Path, Trace, show, wrong
 from millwright_runner.olive.training import training
 from millwright_runner.olive.values import number, read
 from millwright_runner.olive.view import Found, View, fill, nest
@@ -34,20 +36,17 @@ def steps(work: Work, top: View, data: DataSets) -> list[dict[str, Any]]:
         )
     if not isinstance(found.value, dict):
         wrong(found.path, found.value, "mapping from names to passes")
+    flows = order(work, top, found)
     out: list[dict[str, Any]] = []
     unmatched: list[str] = []
-    for name in _order(work, top, found):
-        path, value = _single(work, Found((*found.path, name), found.value[name]))
-        known = _counterpart(path, value)
-        if known.to is None:
-            near = f"; near: {known.near}" if known.near else ""
-            work.trace.unmapped(path, f"{known.name} has no counterpart{near}", blocks=True)
-            unmatched.append(known.name)
-            continue
-        view = View.of(work.trace, path, value, "config")
-        options = _ordered(known.to, _step(work, top, data, _Pass(known, view, f"spec.passes[{len(out)}]", show(path))))
-        label_ = label(name, 63, [str(step.get("name", next(iter(step)))) for step in out])
-        out.append({known.to: options} if label_ == known.to else {"name": label_, known.to: options})
+    made: dict[str, list[str]] = {}
+    for name in flows.names:
+        one = Found((*found.path, name), found.value[name])
+        made[name] = _of_name(_Making(work, top, data, out, unmatched), name, one, flows)
+    for group in flows.one_of:
+        if len(labels := [label_ for name in group for label_ in made[name]]) > 1:
+            work.space.parameters.append({"oneOf": labels})
+    work.space.parameters += [{"pass": label_, "onOff": True} for name in flows.on_off for label_ in made[name]]
     if not out:
         raise UnknownPass(
             f"none of the passes has a counterpart: {', '.join(unmatched)}",
@@ -55,6 +54,103 @@ def steps(work: Work, top: View, data: DataSets) -> list[dict[str, Any]]:
             hint=f"there are counterparts of {', '.join(p.name for p in load().passes.values() if p.to)}",
         )
     return out
+
+
+@dataclass(frozen=True)
+class _Making:
+    """What the steps are made with, and those that there are.
+
+    Attributes:
+        out: spec.passes so far.
+        unmatched: Olive's passes without a counterpart.
+    """
+
+    work: Work
+    top: View
+    data: DataSets
+    out: list[dict[str, Any]]
+    unmatched: list[str]
+
+
+def _of_name(making: _Making, name: str, found: Found, flows: Order) -> list[str]:
+    """Makes the steps of one name, of which one trial has one, and returns their names."""
+    work, out = making.work, making.out
+    chosen: list[tuple[Counterpart, Path, dict[str, Any]]] = []
+    options: list[list[Tried]] = []
+    for path, value in _alternatives(work, found):
+        known = _counterpart(path, value)
+        if known.to is None:
+            near = f"; near: {known.near}" if known.near else ""
+            work.trace.unmapped(path, f"{known.name} has no counterpart{near}", blocks=True)
+            making.unmatched.append(known.name)
+            continue
+        reader = _Reader(making, _Pass(known, path))
+        source = Source(path, value, known.to, reader.read)
+        made = variants(work.space, work.trace, source, alone=name in flows.on_off)
+        chosen += [(known, path, one) for one in made.values]
+        options += [made.tried for _ in made.values]
+    if len(chosen) > (MOST_STEPS if has_room(work.space) else 1):
+        why = f"it takes {len(chosen)} steps here, and a choice has at most {MOST_STEPS}"
+        work.trace.unmapped(found.path, why if has_room(work.space) else NO_ROOM, blocks=True)
+        chosen, options = chosen[:1], [[]]
+    labels: list[str] = []
+    for _ in chosen:
+        labels.append(label(name, 63, [*(str(step.get("name", next(iter(step)))) for step in out), *labels]))
+    if len(labels) > 1 and not any(name in group for group in flows.one_of):
+        work.space.parameters.append({"oneOf": labels})
+    for (known, path, value), tried, label_ in zip(chosen, options, labels, strict=True):
+        for one in tried:
+            add(work.space, work.trace, one.path, {"pass": label_, "option": one.option, "choice": [*one.choice]})
+        out.append(_made(making, known, path, value, label_))
+    return labels
+
+
+def _made(making: _Making, known: Counterpart, path: Path, value: dict[str, Any], label_: str) -> dict[str, Any]:
+    """Returns a step."""
+    view = View.of(making.work.trace, path, value, "config")
+    one = _Pass(known, path, f"spec.passes[{len(making.out)}]")
+    making.work.trace.origins[one.place] = one.where
+    options = _ordered(str(known.to), _step(making.work, making.top, making.data, one, view))
+    return {str(known.to): options} if label_ == known.to else {"name": label_, str(known.to): options}
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """A pass of the JSON on its way into the manifest: its counterpart, its place, and its step's place there."""
+
+    known: Counterpart
+    path: Path
+    place: str = "spec.passes[0]"
+
+    @property
+    def prefix(self) -> str:
+        """Path of its options in the manifest."""
+        return f"{self.place}.{self.known.to}"
+
+    @property
+    def where(self) -> str:
+        """Its place in the JSON, for people."""
+        return show(self.path)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Converts a pass as it would be with another value, and leaves no trace of it."""
+
+    making: _Making
+    one: _Pass
+
+    def read(self, value: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Returns the options, and the paths in the JSON of what has no counterpart."""
+        config: Any = value
+        for key in reversed(self.one.path):
+            config = {key: config}
+        work, trace = self.making.work, Trace(config)
+        top = View(trace, self.making.top.parts)
+        scratch = Work(trace, work.era, work.paths)
+        view = View.of(trace, self.one.path, value, "config")
+        options = _step(scratch, top, DataSets(scratch, top), self.one, view)
+        return options, [line.path for line in trace.finish() if line.blocks]
 
 
 def _ordered(name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -66,40 +162,24 @@ def _ordered(name: str, options: dict[str, Any]) -> dict[str, Any]:
     return nest(dict(sorted(options.items(), key=lambda item: places.get(item[0], (len(order) + 1, 0)))))
 
 
-def _order(work: Work, top: View, passes: Found) -> list[str]:
-    flows = top.get("pass_flows")
-    if flows is None:
-        return list(passes.value)
-    if not (
-        isinstance(flows.value, list) and flows.value and all(isinstance(flow, list) and flow for flow in flows.value)
-    ):
-        wrong(flows.path, flows.value, "list of lists of passes' names")
-    first = flows.value[0]
-    for name in first:
-        if name not in passes.value:
-            raise InvalidManifest(
-                f"no pass is called {name!r}", where=f"{show(flows.path)}[0]", hint=suggest(str(name), passes.value)
-            )
-    work.trace.mapped((*flows.path, 0), "spec.passes")
-    for index in range(1, len(flows.value)):
-        why = "a further flow gives a further model: import once more with this flow first"
-        work.trace.unmapped((*flows.path, index), why, blocks=True)
-    for name in passes.value:
-        if name not in first:
-            work.trace.unmapped((*passes.path, name), "not in the first flow", blocks=False)
-    return list(first)
-
-
-def _single(work: Work, found: Found) -> tuple[Path, dict[str, Any]]:
-    """A pass is a mapping, or (0.13) a list of alternatives for a search."""
+def _alternatives(work: Work, found: Found) -> list[tuple[Path, dict[str, Any]]]:
+    """A pass is a mapping, or (0.13) a list of them, of which a search chooses one."""
     path, value = found.path, found.value
-    if isinstance(value, list) and value:
-        for index in range(1, len(value)):
-            work.trace.unmapped((*path, index), "an alternative: comes with search", blocks=True)
-        path, value = (*path, 0), value[0]
-    if not isinstance(value, dict):
-        wrong(path, value, "pass: a mapping with a type")
-    return path, value
+    if not isinstance(value, list) or not value:
+        if not isinstance(value, dict):
+            wrong(path, value, "pass: a mapping with a type")
+        return [(path, value)]
+    for index, one in enumerate(value):
+        if not isinstance(one, dict):
+            wrong((*path, index), one, "pass: a mapping with a type")
+    if work.space.why_not is None:
+        return [((*path, index), one) for index, one in enumerate(value)]
+    for index in range(1, len(value)):
+        if work.space.why_not == NO_STRATEGY:
+            work.trace.note((*path, index), "an alternative: without a search Olive takes the first")
+        else:
+            work.trace.unmapped((*path, index), work.space.why_not, blocks=True)
+    return [((*path, 0), value[0])]
 
 
 def _counterpart(path: Path, value: dict[str, Any]) -> Counterpart:
@@ -121,39 +201,25 @@ def _counterpart(path: Path, value: dict[str, Any]) -> Counterpart:
     return known[kind.lower()]
 
 
-@dataclass(frozen=True)
-class _Pass:
-    """A pass of the JSON on its way into the manifest: its counterpart, its keys, and its step's place there."""
-
-    known: Counterpart
-    view: View
-    place: str
-    where: str
-
-    @property
-    def prefix(self) -> str:
-        """Path of its options in the manifest."""
-        return f"{self.place}.{self.known.to}"
-
-
-def _step(work: Work, top: View, data: DataSets, one: _Pass) -> dict[str, Any]:
-    one.view.walk(load().sections["pass"], one.place, frozenset({"config"}))
-    if kind := one.view.get("type"):
+def _step(work: Work, top: View, data: DataSets, one: _Pass, view: View) -> dict[str, Any]:
+    view.walk(load().sections["pass"], one.place, frozenset({"config"}))
+    if kind := view.get("type"):
         work.trace.mapped(kind.path, one.prefix)
-    judge_system(work, one.view.get("host"), top)
-    if evaluator := one.view.get("evaluator"):
-        work.trace.unmapped(evaluator.path, OF_A_PASS, blocks=False)
+    judge_system(work, view.get("host"), top)
+    if evaluator := view.get("evaluator"):
+        # a search of Olive's goes by what each pass is measured for
+        work.trace.unmapped(evaluator.path, OF_A_PASS, blocks=work.space.why_not is None)
     if one.known.to in ("lora", "qlora"):
-        return _lora(work, data, one)
-    return _genai(work, one) if one.known.to == "genai" else _merge(one)
+        return _lora(work, data, one, view)
+    return _genai(work, one, view) if one.known.to == "genai" else _merge(one, view)
 
 
-def _merge(one: _Pass) -> dict[str, Any]:
-    return one.view.walk(load().sections["merge"], one.prefix, load().sections["pass"].names)
+def _merge(one: _Pass, view: View) -> dict[str, Any]:
+    return view.walk(load().sections["merge"], one.prefix, load().sections["pass"].names)
 
 
-def _lora(work: Work, data: DataSets, one: _Pass) -> dict[str, Any]:
-    sections, view, known, prefix = load().sections, one.view, one.known, one.prefix
+def _lora(work: Work, data: DataSets, one: _Pass, view: View) -> dict[str, Any]:
+    sections, known, prefix = load().sections, one.known, one.prefix
     section = sections["lora"] + sections["qlora" if known.to == "qlora" else "lora_only"]
     options = {**view.walk(section, prefix, sections["pass"].names), **known.options}
     train = view.get("train_data_config")
@@ -197,8 +263,8 @@ def _evaluation(work: Work, view: View, data: DataSets, prefix: str, options: di
     return True
 
 
-def _genai(work: Work, one: _Pass) -> dict[str, Any]:
-    section, view, prefix = load().sections["genai"], one.view, one.prefix
+def _genai(work: Work, one: _Pass, view: View) -> dict[str, Any]:
+    section, prefix = load().sections["genai"], one.prefix
     extra = View(
         work.trace,
         [part for path, data in view.parts for part in View.of(work.trace, path, data, "extra_options").parts],

@@ -23,6 +23,7 @@ class Row:
         to: the manifest's key, relative to the section's own place; None where it goes nowhere or the code decides.
         kind: how the value is read.
         choices: values with a counterpart → the counterpart; None: any.
+        searched: values that Olive's searches try unasked.
     """
 
     olive: tuple[str, ...]
@@ -33,6 +34,7 @@ class Row:
     default: Mapping[Era, Any] = field(default_factory=dict)
     code: bool = False
     fine: tuple[Any, ...] = ()
+    searched: tuple[Any, ...] = ()
     why: str | None = None
     blocks: bool = True
     says: str | None = None
@@ -110,6 +112,7 @@ def _row(data: dict[str, Any]) -> Row:
         kind="choice" if choices else data.get("as", "any"),
         choices={choice: choice for choice in choices} if isinstance(choices, list) else choices,
         fine=tuple(data.get("fine", ())),
+        searched=tuple(data.get("searched", ())),
         **{key: data[key] for key in ("required", "default", "code", "why", "blocks", "says") if key in data},
     )
 

@@ -13,6 +13,8 @@ from millwright_runner.olive.values import boolean, integer, read, same
 
 SEARCHED = ("SEARCHABLE_VALUES",)
 DEFAULT = ("DEFAULT_VALUE",)
+NO_RANGE = "only options of passes are searched: write the value that is meant"
+NO_VALUE = 'no value; values to search are {"type": "Categorical", "support": [...]}'
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class View:
         if unset and not any(value is fine for fine in row.fine):
             self.trace.note(path, f"{shown(path, value)}: Olive's default")
         elif isinstance(value, str) and value in SEARCHED:
-            self.trace.unmapped(path, "comes with search", blocks=True)
+            self.trace.unmapped(path, NO_RANGE, blocks=True)
         elif row.code:
             return
         elif row.to is not None:
@@ -125,7 +127,7 @@ class View:
         if to in out:
             return  # a second name of the same key: left unjudged, so that it is listed
         if isinstance(found.value, dict):
-            self.trace.unmapped(found.path, "comes with search", blocks=True)
+            self.trace.unmapped(found.path, NO_VALUE, blocks=True)
             return
         value = read(row, found.path, found.value)
         if value is None:

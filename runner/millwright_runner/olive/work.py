@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from millwright_runner.olive.space import Space
 from millwright_runner.olive.table import Era
 from millwright_runner.olive.trace import Trace
 
@@ -59,6 +60,7 @@ class Work:
     paths: Paths
     trust_remote_code: bool = False
     every_steps: int | None = None
+    space: Space = field(default_factory=Space)
 
 
 def era_of(config: dict[str, Any]) -> Era:

@@ -6,7 +6,6 @@ from typing import Any, get_args
 
 from millwright_api.errors import InvalidManifest, suggest
 from millwright_api.v1alpha1 import ExecutionProvider
-from millwright_runner.olive.evaluation import evaluation
 from millwright_runner.olive.trace import Path, show, wrong
 from millwright_runner.olive.view import Found, View
 from millwright_runner.olive.work import Work
@@ -16,7 +15,7 @@ PROVIDERS = get_args(ExecutionProvider)
 
 
 def settings(work: Work, top: View, name: str) -> dict[str, Any]:
-    """Returns the spec's evaluation, target and output."""
+    """Returns the spec's target and output."""
     spec: dict[str, Any] = {}
     provider = _provider(work, top)
     if provider:
@@ -26,8 +25,6 @@ def settings(work: Work, top: View, name: str) -> dict[str, Any]:
     for path, data in top.parts:
         if data.get("azureml_client"):
             work.trace.unmapped((*path, "azureml_client"), LATER_AZURE, blocks=False)
-    if measured := evaluation(work, top):
-        spec["evaluation"] = measured
     _rest_of_systems(work, top)
     output = top.text("output_dir")
     spec["output"] = {"path": work.paths.manifest(output.value if output else f"{name}-model")}
