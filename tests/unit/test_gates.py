@@ -33,7 +33,7 @@ def plan(
     """A plan of one metric, with what was measured after each step (-1: the input)."""
     metric = BoundMetric(name, kind.model_validate({}), None, "metrics[0]")
     points = [
-        Point("input" if index < 0 else steps[index], index, [Measurement(metric, "key", measured)])
+        Point("input" if index < 0 else steps[index], index, [Measurement(metric, "key", measured=measured)])
         for index, measured in after.items()
     ]
     return EvaluationPlan([metric], points, [Constraint.model_validate({"metric": name, **one}) for one in constraints])
