@@ -106,6 +106,12 @@ MAKE_THE_MODEL = [
     ("old_params_config", ("data_configs", 0, "params_config")),
     ("old_params_config", ("data_configs", 0, "params_config", "component_kwargs")),
     ("new_search", ("passes", "builder", 0, "extra_options")),
+    ("new_trials", ("search_strategy",)),
+    ("new_trials", ("search_strategy", "sampler_config")),
+    ("new_trials", ("passes", "tune", 1)),
+    ("new_trials", ("passes", "tune", 0, "training_args", "learning_rate")),
+    ("new_trials", ("passes", "builder", "int4_algo_config")),
+    ("old_trials", ("engine", "search_strategy", "search_algorithm_config")),
 ]
 
 

@@ -11,7 +11,8 @@ from millwright_api.errors import ChainMismatch, InvalidManifest
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner.olive import Imported, convert, to_yaml
 from millwright_runner.olive.flows import switches
-from millwright_runner.trials import check_search
+from millwright_runner.trials import check_search, trial_job
+from millwright_search import space
 
 GRID = {"sampler": "sequential"}
 MERGE = {"type": "MergeAdapterWeights"}
@@ -19,7 +20,7 @@ UNASKED = {"disable_search": True}
 """Olive then searches no ranges of its own."""
 
 
-def size(priority: int = 1, name: str = "size", **rest: Any) -> dict[str, Any]:
+def size(priority: int | str = 1, name: str = "size", **rest: Any) -> dict[str, Any]:
     return {"name": name, "type": "size_on_disk", "sub_types": [{"name": "bytes", "priority": priority, **rest}]}
 
 
@@ -84,6 +85,22 @@ class TestAnOption:
 
         assert search(found)["parameters"] == [parameter]
         assert found.unmapped == []
+
+    @pytest.mark.parametrize(
+        ("key", "values"),
+        [
+            ("precision", ["int4", "int8"]), ("int4_algo_config", ["rtn", "k_quant_mixed", "default"]),
+            ("int4_is_symmetric", [True, False]), ("exclude_lm_head", [False, "true"]), ("int4_accuracy_level", [1, 4]),
+        ],
+    )  # fmt: skip
+    def test_means_in_each_trial_what_its_value_means_alone(self, key: str, values: list[Any]) -> None:
+        alone = [steps(convert(workflow(passes={"genai": genai(**{key: value})})))[0]["genai"] for value in values]
+
+        job = OptimizationJob.model_validate(searching(passes={"genai": genai(**{key: categorical(*values)})}).manifest)
+
+        assert job.spec.search is not None
+        tried = [trial_job(job, at).spec.passes[0].options for at in space.points(job.spec.search)]
+        assert tried == alone
 
     def test_has_its_first_value_in_the_step(self) -> None:
         assert steps(searching(**RANKS))[0]["lora"]["r"] == 8
@@ -398,7 +415,7 @@ class TestObjectives:
         assert search(found)["objectives"] == [{"metric": "looked-for", "direction": "Minimize"}]
 
     def test_stand_in_the_order_of_priorities(self) -> None:
-        found = searching(metrics=[size(2, "second"), size(1, "first")], **RANKS)
+        found = searching(metrics=[size(2, "second"), size("1", "first")], **RANKS)
 
         assert [one["metric"] for one in search(found)["objectives"]] == ["first", "second"]
 
@@ -413,8 +430,10 @@ class TestObjectives:
 
         assert search(found)["objectives"] == [{"metric": "size", "direction": "Minimize"}]
         assert not found.runnable
-        assert all(line.path.startswith("evaluators.common.metrics[0]") for line in found.unmapped if line.blocks)
-        assert "spec.search.objectives" in found.unmapped[0].why
+        (line,) = [line for line in found.unmapped if line.blocks]
+        assert line.path == "evaluators.common.metrics[0].sub_types[0].priority"
+        assert "add exactMatch, f1 or perplexity by hand" in line.why
+        assert "spec.search.objectives" in line.why
 
     def test_of_no_metric_that_is_measured_here_leave_the_search_out_and_say_what_to_add(self) -> None:
         strategy = {"sampler": "tpe", "sampler_config": {"max_samples": 4}}
@@ -425,6 +444,14 @@ class TestObjectives:
         assert {"search_strategy.sampler", "passes.lora.r"} <= set(blocking(found))
         (line,) = [line for line in found.unmapped if line.path == "search_strategy.sampler"]
         assert "add metrics to spec.evaluation" in line.why
+
+    def test_that_are_missing_leave_the_first_flow_and_say_so_of_the_others(self) -> None:
+        flows = [["lora", "merge", "genai"], ["other", "merge", "genai"]]
+
+        found = searching(metrics=[], passes=FLOWS, pass_flows=flows)
+
+        assert [next(iter(step)) for step in steps(found)] == ["lora", "merge", "genai"]
+        assert set(blocking(found)) == {"pass_flows[1]", "search_strategy.sampler"}
 
     def test_without_an_evaluator_are_none_either(self) -> None:
         found = convert(workflow(search_strategy=GRID, **RANKS))

@@ -82,6 +82,8 @@ def _objectives(work: Work, measured: _Measured) -> list[dict[str, Any]]:
 def _priority(sub: Any) -> float:
     """Returns the priority of a sub-metric; from 1 it is an objective of a search."""
     value = sub.get("priority", -1) if isinstance(sub, dict) else -1
+    if isinstance(value, str) and value.isdigit():  # a number in quotes counts, as in Olive
+        return int(value)
     return value if isinstance(value, int | float) else -1
 
 
@@ -112,12 +114,13 @@ def _metrics(work: Work, found: Found, measured: _Measured) -> None:
 
 def _not_the_same(work: Work, path: Path, metric: Any, kind: str, measured: _Measured) -> None:
     """Lists what is left of a metric; a search that goes by it would find another model without it."""
-    subs = metric.get("sub_types") if isinstance(metric, dict) else None
-    ranks = [_priority(sub) for sub in (subs if isinstance(subs, list) else ()) if _priority(sub) > 0]
     why = NOT_THE_SAME.get(kind, ELSE)
-    if kind != "size_on_disk" and measured.searches and ranks:
-        measured.ranked.append((min(ranks), str(metric.get("name")), None))
-        work.trace.unmapped(path, f"an objective of the search; {why}, and to spec.search.objectives", blocks=True)
+    subs = metric.get("sub_types") if isinstance(metric, dict) else None
+    for index, sub in enumerate(subs if isinstance(subs, list) else ()):
+        if measured.searches and kind != "size_on_disk" and _priority(sub) > 0:
+            measured.ranked.append((_priority(sub), str(metric.get("name")), None))
+            place = (*path, "sub_types", index, "priority")
+            work.trace.unmapped(place, f"an objective of the search; {why}, and to spec.search.objectives", blocks=True)
     work.trace.unmapped(path, why if kind in NOT_THE_SAME else OTHERWISE, blocks=False)
 
 

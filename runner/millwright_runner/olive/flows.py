@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from millwright_api.errors import InvalidManifest, suggest
+from millwright_runner.olive.space import NO_OBJECTIVE
 from millwright_runner.olive.trace import show, wrong
 from millwright_runner.olive.view import Found, View
 from millwright_runner.olive.work import Work
@@ -53,7 +54,9 @@ def order(work: Work, top: View, passes: Found) -> Order:
         made = Order(list(flows.value[0]))
         work.trace.mapped((*flows.path, 0), "spec.passes")
         why = "a further flow gives a further model: import once more with this flow first"
-        if searches:
+        if work.space.why_not == NO_OBJECTIVE:
+            why = NO_OBJECTIVE
+        elif searches:
             why = "no choice of passes that oneOf and onOff say: import once more with this flow first"
         for index in range(1, len(flows.value)):
             work.trace.unmapped((*flows.path, index), why, blocks=True)

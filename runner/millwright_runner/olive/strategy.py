@@ -57,11 +57,11 @@ def search(work: Work, top: View, objectives: list[dict[str, Any]]) -> dict[str,
         return None
     unasked = f"Olive searches unasked: {'; '.join(work.space.unasked)}" if work.space.unasked else ""
     if work.space.why_not is not None:
-        trace.unmapped(found.path, UNRANKED, blocks=True)
+        _cannot(work, found, UNRANKED)
         return None
     if not work.space.parameters and unasked:
         why = f"nothing is written that differs between trials. {unasked}: write spec.search with what is meant"
-        trace.unmapped(found.path, why, blocks=True)
+        _cannot(work, found, why)
         return None
     if not work.space.parameters:
         trace.note(found.path, "nothing differs between trials: one model, as here")
@@ -69,6 +69,15 @@ def search(work: Work, top: View, objectives: list[dict[str, Any]]) -> dict[str,
     if unasked:
         trace.note((), f"{unasked}. That is not taken over: add to spec.search.parameters what is meant")
     return _written(work, found, objectives)
+
+
+def _cannot(work: Work, found: Found, why: str) -> None:
+    """Lists the strategy, with the reason where its sampler stands."""
+    for key in ("sampler", "search_algorithm"):
+        if isinstance(found.value, dict) and key in found.value:
+            work.trace.unmapped((*found.path, key), why, blocks=True)
+            why = f"of that search, see {show((*found.path, key))}"
+    work.trace.unmapped(found.path, why, blocks=True)
 
 
 def _written(work: Work, found: Found, objectives: list[dict[str, Any]]) -> dict[str, Any]:
