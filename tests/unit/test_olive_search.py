@@ -142,6 +142,7 @@ class TestAnOption:
 
         assert [step["lora"]["trainData"] for step in steps(found)[:2]] == ["train", "other"]
         assert search(found)["parameters"] == [{"oneOf": ["lora", "lora-2"]}]
+        assert sum("defaults of passes.lora" in note.text for note in found.notes) == 1
 
     def test_of_one_value_is_no_parameter(self) -> None:
         found = searching(**tuned(r=[8, 16], alpha=categorical(32)))

@@ -89,12 +89,10 @@ class Variants:
     """A pass as trials may have it.
 
     Attributes:
-        path: the pass's place in the JSON.
-        values: its JSON with one value for each option; several, where what is searched is more than one option here.
+        values: the pass's JSON with one value for each option; several, where what is searched is more than one option here.
         tried: options that differ between trials, in each of them.
     """
 
-    path: Path
     values: list[dict[str, Any]]
     tried: list[Tried]
 
@@ -148,7 +146,7 @@ def variants(space: Space, trace: Trace, of: Source, *, alone: bool) -> Variants
             trace.unmapped(where, f"a choice has at most {MAX_CHOICES} values", blocks=True)
         elif option:
             tried.append(Tried(where, option, _once([options[option] for _, options in known])))
-    return Variants(path, list(_combined(plain, whole)), tried)
+    return Variants(list(_combined(plain, whole)), tried)
 
 
 def has_room(space: Space) -> bool:

@@ -90,8 +90,8 @@ class Trace:
 
     @property
     def notes(self) -> list[Note]:
-        """The notes in the JSON's order, then those about the whole."""
-        return [note for _, note in sorted(self._notes, key=lambda entry: entry[0])]
+        """The notes in the JSON's order, then those about the whole; each once, whatever of it became several steps."""
+        return list(dict.fromkeys(note for _, note in sorted(self._notes, key=lambda entry: entry[0])))
 
     def unmapped(self, path: Path, why: str, *, blocks: bool) -> None:
         """What lies at or below `path` is not taken over; one line per leaf."""
