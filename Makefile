@@ -20,8 +20,11 @@ demo-cluster: setup ## the same on a real Kubernetes of its own, by kubectl appl
 
 # Several processes train at once on few cores: a thread that waits for others by spinning takes a core from them.
 test test-fast: export OMP_WAIT_POLICY ?= PASSIVE
+# pytest keeps the tests as it has rewritten them, for the next run and for its other workers.
+test test-fast: export PYTHONDONTWRITEBYTECODE =
 
-test: check testtools cluster-tools ## everything that CI runs: check, then all tests; those on a cluster need root
+test: setup ## everything that CI runs: check, then all tests; those on a cluster need root
+	@$(MAKE) --no-print-directory -j3 --output-sync=line check cluster-tools test-modules
 	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: testtools ## the tests that need neither root nor a cluster
@@ -58,7 +61,7 @@ cluster-images: setup ## builds the images from today's code, for the cluster th
 	@$(GROUND) images
 
 # Before the tests, which would do it in silence. Another cluster needs nothing of it.
-cluster-tools: setup
+cluster-tools: setup testtools
 	@[[ -n $$MILLWRIGHT_TEST_KUBECONFIG ]] || { $(GROUND) install && $(GROUND) images --build-only; }
 
 bench-operator: setup ## what the operator costs, on the test cluster with simulated pods
@@ -71,8 +74,12 @@ bench-olive: setup ## the same jobs through Microsoft Olive and through Millwrig
 testtools: setup
 	@tools/testtools.sh
 
+# Rewritten once, while images are built, and not by each worker for itself.
+test-modules: setup
+	@said=$$($(PYTHON_HERE) -m pytest -q --collect-only 2>&1) || { echo "$$said"; exit 1; }
+
 clean: ## removes what was made, but not .venv and .tools
 	@rm -rf build dist examples/emotion/build examples/emotion/out bench/build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find api operator runner search tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-fast check crds docs bench-olive testtools clean
+.PHONY: help setup demo test test-fast test-modules cluster-tools check crds docs bench-olive testtools clean

@@ -166,7 +166,13 @@ def other(value: Any) -> Any:
     return [*value, "another"]
 
 
-MAPPED = [(name, path) for name in NAMES for path, _ in leaves(sample(name)) if show(path) in imported(name).mapped]
+MAPPED = [
+    (name, path)
+    for name in NAMES
+    for mapped in [imported(name).mapped]
+    for path, _ in leaves(sample(name))
+    if show(path) in mapped
+]
 
 
 @pytest.mark.parametrize(("name", "path"), MAPPED, ids=lambda part: part if isinstance(part, str) else show(part))
