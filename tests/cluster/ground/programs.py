@@ -115,9 +115,17 @@ def stop(name: str) -> None:
 
 
 def send(name: str, number: signal.Signals) -> None:
-    """Sends a program a signal: SIGSTOP makes it hang, SIGCONT lets it go on."""
+    """Sends a program a signal: SIGSTOP makes it hang, and has done so when this returns; SIGCONT lets it go on."""
     command_line(name)
     run(*inside("kill", f"-{number.value}", _pid(name)))
+    if number == signal.SIGSTOP:  # one thread after the other: meanwhile it may still answer
+        wait(f"{name} to hang", lambda: _states(name) == {"T"})
+
+
+def _states(name: str) -> set[str]:
+    """What a program's threads do, in the kernel's letters."""
+    threads = Path(f"/proc/{anchor()}/root/proc/{_pid(name)}/task")
+    return {(thread / "stat").read_text().rsplit(")", 1)[1].split()[0] for thread in threads.iterdir()}
 
 
 def is_running(name: str) -> bool:
