@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from millwright_api.report import RunReport
-from millwright_api.v1alpha1 import Spec
 from millwright_operator.account import attempt
 from millwright_operator.case import GRACE_SECONDS, Case
 from millwright_operator.clock import seconds_between
@@ -114,25 +112,12 @@ def _end(case: Case, segment: Segment, job: SeenJob, pods: Sequence[SeenPod]) ->
         return Seen("Failed", reason=finding.reason, message=finding.message)
     report = next((report for report in map(good_report, ended) if report), None)
     if report is not None:
-        return _good(case.spec, segment, report)
+        assert case.spec.search is not None  # there are segments
+        good = Seen.of(case.spec.search, segment, report)
+        return replace(good, message=shown(good.message, 512))
     silent = [pod for pod in ended if pod.ended and pod.ended.exit_code == 0]
     if silent:
         finding = end_of(silent[0])
         return Seen("Failed", reason=finding.reason, message=finding.message)
     plain = not segment.last and case.spec.search is not None and case.spec.search.early_stopping is None
     return Seen("Succeeded") if plain and late else None
-
-
-def _good(spec: Spec, segment: Segment, report: RunReport) -> Seen:
-    assert spec.search is not None  # there are segments
-    measured = {told.after: {m.name: m.value for m in told.metrics} for told in report.evaluation}
-    names = [objective.metric for objective in spec.search.objectives]
-    figures = {step: measured[step][names[0]] for step in segment.steps if names[0] in measured.get(step, {})}
-    finished = measured.get(segment.steps[-1], {}) if segment.last else {}
-    return Seen(
-        "Succeeded",
-        figures={step: value for step, value in figures.items() if value is not None},
-        values=tuple(finished.get(name) for name in names) if segment.last else (),
-        violated=sum(not constraint.met for constraint in report.constraints) if segment.last else 0,
-        message=shown("; ".join(constraint.message for constraint in report.constraints if not constraint.met), 512),
-    )

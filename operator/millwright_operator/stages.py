@@ -49,7 +49,7 @@ def stages_of(spec: Spec) -> tuple[Stage, ...]:
     """Returns a recipe's stages, in order. Amounts are compared by value: 1Gi is 1024Mi."""
     default = spec.execution.kubernetes.resources
     found: list[Stage] = []
-    groups = groupby(enumerate(spec.passes), key=lambda step: _by_value(step[1].resources or default))
+    groups = groupby(enumerate(spec.passes), key=lambda step: (step[1].resources or default).by_value())
     for index, (_, group) in enumerate(groups):
         steps = list(group)
         resources = steps[0][1].resources or default
@@ -124,10 +124,3 @@ def accelerators(asked: Mapping[str, Amount]) -> int:
 
 def _mark(resource: Resource, *what: str | None) -> str:
     return fingerprint([resource.uid, *what, recipe(resource)])
-
-
-def _by_value(resources: Resources) -> tuple[tuple[tuple[str, object], ...], ...]:
-    asked = {**resources.limits, **resources.requests}  # a request that is not given is the limit, as in any pod
-    return tuple(
-        tuple(sorted((name, amount(value)) for name, value in group.items())) for group in (resources.limits, asked)
-    )

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from millwright_api.search import Point
+from millwright_api.report import RunReport
+from millwright_api.search import Point, Search
 
 TrialPhase = Literal["Succeeded", "ConstraintsNotMet", "Pruned", "Failed"]
 """How a trial ended. ConstraintsNotMet: measured, and not to be published."""
@@ -93,6 +94,26 @@ class Seen:
     violated: int = 0
     reason: str = ""
     message: str = ""
+
+    @classmethod
+    def of(cls, search: Search, segment: Segment, report: RunReport) -> Seen:
+        """Returns what a search has to know of a segment that ended well.
+
+        Args:
+            search: the search.
+            segment: what was done.
+            report: the last word of who did it.
+        """
+        measured = {told.after: {metric.name: metric.value for metric in told.metrics} for told in report.evaluation}
+        own = {step: measured[step] for step in segment.steps if step in measured}
+        names = [objective.metric for objective in search.objectives]
+        figures = {step: value for step, found in own.items() if (value := found.get(names[0])) is not None}
+        if not segment.last:
+            return cls("Succeeded", figures)
+        finished = own.get(segment.steps[-1], {})
+        wrong = [constraint.message for constraint in report.constraints if not constraint.met]
+        values = tuple(finished.get(name) for name in names)
+        return cls("Succeeded", figures, values, violated=len(wrong), message="; ".join(wrong))
 
 
 OverReason = Literal["AllTrialsDone", "SpaceExhausted", "OutOfTime", "TooManyFailedTrials", "NoTrialSucceeded"]

@@ -14,10 +14,9 @@ from millwright_api.report import ConstraintReport, EvaluationReport, MetricRepo
 from millwright_api.search import Search
 from millwright_runner.plan import Settings
 from millwright_runner.searching import Prepared, SearchOutline, notes
-from millwright_runner.searching.segment import seen
 from millwright_runner.searching.words import Begin, Raised
 from millwright_runner.searching.workers import died, threads
-from millwright_search.trials import Segment
+from millwright_search.trials import Seen, Segment
 
 
 def search(**fields: Any) -> Search:
@@ -47,24 +46,26 @@ class TestSeen:
     def test_the_finished_models_figures_are_the_objectives_in_the_manifests_order(self) -> None:
         told = report(measured("input", accuracy=0.2, size=9.0), measured("genai", size=4.0, other=1.0, accuracy=0.9))
 
-        found = seen(search(), segment("tune", "genai"), told)
+        found = Seen.of(search(), segment("tune", "genai"), told)
 
         assert (found.state, found.values, found.violated) == ("Succeeded", (0.9, 4.0), 0)
 
     def test_figures_are_of_its_own_steps_and_of_the_first_objective(self) -> None:
         told = report(measured("input", accuracy=0.2), measured("tune", accuracy=0.8), measured("genai", accuracy=0.9))
 
-        assert dict(seen(search(), segment("tune", last=False), told).figures) == {"tune": 0.8}
+        assert dict(Seen.of(search(), segment("tune", last=False), told).figures) == {"tune": 0.8}
 
     def test_a_segment_that_others_follow_has_no_values_and_is_not_judged(self) -> None:
         missed = [ConstraintReport(metric="accuracy", met=False, message="off by 1")]
 
-        found = seen(search(), segment("tune", last=False), report(measured("tune", accuracy=0.8), constraints=missed))
+        found = Seen.of(
+            search(), segment("tune", last=False), report(measured("tune", accuracy=0.8), constraints=missed)
+        )
 
         assert (found.values, found.violated, found.message) == ((), 0, "")
 
     def test_what_is_no_number_is_none(self) -> None:
-        found = seen(search(), segment("genai"), report(measured("genai", accuracy=None, size=4.0)))
+        found = Seen.of(search(), segment("genai"), report(measured("genai", accuracy=None, size=4.0)))
 
         assert (found.values, dict(found.figures)) == ((None, 4.0), {})
 
@@ -75,7 +76,7 @@ class TestSeen:
             ConstraintReport(metric="size", met=False, message="size is 4: off by 1"),
         ]
 
-        found = seen(
+        found = Seen.of(
             search(), segment("genai"), report(measured("genai", accuracy=0.4, size=4.0), constraints=constraints)
         )
 

@@ -7,8 +7,6 @@ import traceback
 from dataclasses import replace
 
 from millwright_api.errors import Stopped, TryAgain
-from millwright_api.report import RunReport
-from millwright_api.search import Search
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import pipeline, record
 from millwright_runner.passes import StopFlag
@@ -71,21 +69,4 @@ class Bench:
         finally:
             if any(name in sys.modules for name in HEAVY):
                 release_memory()
-        return seen(self._search, segment, report)
-
-
-def seen(search: Search, segment: Segment, report: RunReport) -> Seen:
-    """Returns what a search has to know of a segment that ended well."""
-    found = {
-        entry.after: {metric.name: metric.value for metric in entry.metrics}
-        for entry in report.evaluation
-        if entry.after in segment.steps
-    }
-    names = [objective.metric for objective in search.objectives]
-    figures = {after: value for after, values in found.items() if (value := values.get(names[0])) is not None}
-    if not segment.last:
-        return Seen("Succeeded", figures)
-    finished = found.get(segment.steps[-1], {})
-    wrong = [entry.message for entry in report.constraints if not entry.met]
-    values = tuple(finished.get(name) for name in names)
-    return Seen("Succeeded", figures, values, violated=len(wrong), message="; ".join(wrong))
+        return Seen.of(self._search, segment, report)
