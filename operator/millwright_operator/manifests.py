@@ -87,26 +87,18 @@ def stage_job(
         deadline: seconds that it may run, or None.
         trials: of a search that is over: what was found; the Job publishes it.
     """
-    queue = spec.execution.kubernetes.queue
     steps = {"name": names.ENV_STEPS, "value": f"{stage.first}:{stage.end}"}
-    return _job(
-        resource,
-        name,
-        stage_labels(resource, stage.index),
-        pod_spec(
-            spec,
-            "stage",
-            platform,
-            image=_runner_image(spec, platform),
-            manifest=stages.manifest_name(resource),
-            resources=_resources(stage.resources),
-            env=[steps, *_found(trials)],
-        ),
-        queue=queue,
-        backoffLimit=backoff_limit,
-        suspend=queue is not None,
-        **({"activeDeadlineSeconds": deadline} if deadline is not None else {}),
+    labels = stage_labels(resource, stage.index)
+    pod = pod_spec(
+        spec,
+        "stage",
+        platform,
+        image=_runner_image(spec, platform),
+        manifest=stages.manifest_name(resource),
+        resources=_resources(stage.resources),
+        env=[steps, *_found(trials)],
     )
+    return _working(resource, spec, pod, name=name, labels=labels, backoff_limit=backoff_limit, deadline=deadline)
 
 
 def trial_job(
@@ -134,31 +126,22 @@ def trial_job(
         deadline: seconds that it may run, or None.
         baseline: whether it measures the model that the job starts with.
     """
-    queue = spec.execution.kubernetes.queue
     env = {
         names.ENV_STEPS: f"{segment.first}:{segment.end}",
         names.ENV_TRIAL: json.dumps(segment.at, separators=(",", ":")),
         names.ENV_BASELINE: "1" if baseline else "0",
     }
     labels = _labels(resource, "trial") | {names.LABEL_SEGMENT: label(segment)}
-    return _job(
-        resource,
-        name,
-        labels,
-        pod_spec(
-            spec,
-            "trial",
-            platform,
-            image=_runner_image(spec, platform),
-            manifest=stages.manifest_name(resource),
-            resources=_resources(resources),
-            env=[{"name": key, "value": value} for key, value in env.items()],
-        ),
-        queue=queue,
-        backoffLimit=backoff_limit,
-        suspend=queue is not None,
-        **({"activeDeadlineSeconds": deadline} if deadline is not None else {}),
+    pod = pod_spec(
+        spec,
+        "trial",
+        platform,
+        image=_runner_image(spec, platform),
+        manifest=stages.manifest_name(resource),
+        resources=_resources(resources),
+        env=[{"name": key, "value": value} for key, value in env.items()],
     )
+    return _working(resource, spec, pod, name=name, labels=labels, backoff_limit=backoff_limit, deadline=deadline)
 
 
 def report_job(resource: Resource, spec: Spec, platform: Platform, trials: str | None = None) -> JsonMap:
@@ -203,6 +186,30 @@ def alone_in(resource: Resource, segment: str) -> dict[str, str]:
 
 def _found(trials: str | None) -> list[JsonMap]:
     return [] if trials is None else [{"name": names.ENV_TRIALS, "value": trials}]
+
+
+def _working(
+    resource: Resource,
+    spec: Spec,
+    pod: JsonMap,
+    *,
+    name: str,
+    labels: dict[str, str],
+    backoff_limit: int,
+    deadline: int | None,
+) -> JsonMap:
+    """A Job that does passes: it may be queued, tried again and stopped in time."""
+    queue = spec.execution.kubernetes.queue
+    return _job(
+        resource,
+        name,
+        labels,
+        pod,
+        queue=queue,
+        backoffLimit=backoff_limit,
+        suspend=queue is not None,
+        **({"activeDeadlineSeconds": deadline} if deadline is not None else {}),
+    )
 
 
 def _job(
