@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from millwright_api.errors import MillwrightError, NoSpaceLeft, Stopped
+from millwright_api.errors import MillwrightError, Stopped
 from millwright_api.evaluation import INPUT
 from millwright_api.report import ArtifactReport, RunReport
 from millwright_runner.artifact import HF
@@ -20,7 +20,6 @@ from millwright_runner.evaluation import Point, as_data
 from millwright_runner.metrics import Metric
 from millwright_runner.plan import Plan, Settings
 from millwright_runner.published import Published
-from millwright_runner.stores.disk import FULL
 from millwright_runner.told import Told
 from millwright_runner.trees import MANIFEST
 
@@ -28,24 +27,6 @@ REPORT, PAGE = "report.json", "report.html"
 
 OF_THE_RUN = ("seconds", "peakMemoryBytes", "message")
 """What report.json says of a run, not of its result; times of passes likewise."""
-
-
-class InternalError(MillwrightError):
-    """Something that is none of the failures that a user can meet: a bug."""
-
-
-def as_failure(error: BaseException) -> MillwrightError:
-    """Returns any exception as one that can be told."""
-    if isinstance(error, MillwrightError):
-        return error
-    if isinstance(error, OSError) and error.errno in FULL:
-        return NoSpaceLeft(f"the disk is full: {error.strerror}", where=str(error.filename) if error.filename else None)
-    if isinstance(error, MemoryError):
-        return InternalError(
-            "this machine has too little memory for it", hint="`millwright plan` estimates what a job needs"
-        )
-    first = (str(error) or "no message").splitlines()[0]
-    return InternalError(f"{type(error).__name__}: {first}", hint="this is a bug of Millwright's or of a library")
 
 
 def succeeded_report(artifact: ArtifactReport | None, told: Told, plan: Plan, seconds: float) -> RunReport:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from millwright_api.errors import MillwrightError, PassFailed, Stopped, TrialsFailed, TryAgain, UserError
 from millwright_api.report import RunReport
-from millwright_runner.record import InternalError, as_failure
+from millwright_runner.unforeseen import InternalError, as_failure
 from millwright_runner.words import plural
 
 

@@ -14,6 +14,7 @@ from millwright_api.report import RunReport
 from millwright_runner import record
 from millwright_runner.pod import inside
 from millwright_runner.told import Told
+from millwright_runner.unforeseen import InternalError, as_failure
 
 TRACE_LINES, TRACE_CHARACTERS = 8, 1200
 """What a report repeats of a traceback: its end, where the cause is."""
@@ -59,13 +60,13 @@ def leave_at_once(number: int) -> NoReturn:
 
 def report_of(error: BaseException) -> RunReport:
     """Returns the report of a failure that came before a run had one; prints the traceback of what nobody foresaw."""
-    failure = record.as_failure(error)
+    failure = as_failure(error)
     return record.failed_report(failure, Told(), None, 0.0).model_copy(update={"message": message_of(failure, error)})
 
 
 def message_of(failure: MillwrightError, error: BaseException) -> str:
     """Returns what a report says of a failure: with the end of the traceback where code is at fault, not input."""
-    if not isinstance(failure, PassFailed | record.InternalError):
+    if not isinstance(failure, PassFailed | InternalError):
         return str(failure)
     traceback.print_exception(error)
     lines = "".join(traceback.format_exception(error.__cause__ or error, chain=False)).splitlines()

@@ -25,6 +25,7 @@ from millwright_runner.pod import inside
 from millwright_runner.pod.reporter import Reporter
 from millwright_runner.pod.roles import Failed, leave_at_once, message_of
 from millwright_runner.trials import in_manifest, trial_job
+from millwright_runner.unforeseen import as_failure
 
 
 class Telling(Lines):
@@ -103,7 +104,7 @@ def _failed(
     began: float,
     place: Callable[[MillwrightError], None] = lambda failure: None,
 ) -> Failed:
-    failure = record.as_failure(error)
+    failure = as_failure(error)
     place(failure)
     report = record.failed_report(failure, watch.told, plan, time.monotonic() - began)
     return Failed(report.model_copy(update={"message": message_of(failure, error)}))

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 from millwright_api.errors import Stopped, TryAgain
 from millwright_api.v1alpha1 import OptimizationJob
-from millwright_runner import pipeline, record
+from millwright_runner import pipeline
 from millwright_runner.passes import StopFlag
 from millwright_runner.pipeline import Part
 from millwright_runner.plan import Found, Settings, look_up, make_plan
 from millwright_runner.steps import Observer
 from millwright_runner.training.loading import release_memory
 from millwright_runner.trials import in_manifest, passes_of, trial_job
+from millwright_runner.unforeseen import InternalError, as_failure
 from millwright_search.trials import Seen, Segment, Trial
 
 HEAVY = ("torch", "onnxruntime_genai")
@@ -59,8 +60,8 @@ class Bench:
         except (Stopped, TryAgain):
             raise
         except Exception as error:
-            failure = record.as_failure(error)
-            if isinstance(failure, record.InternalError):
+            failure = as_failure(error)
+            if isinstance(failure, InternalError):
                 raise
             in_manifest(failure, self._job, trial.at)
             traceback.print_exception(error)  # into the log: the search may end well

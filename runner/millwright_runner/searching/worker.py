@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 from millwright_api.report import ConstraintReport, EvaluationReport, PassReport, Progress
-from millwright_runner import record
 from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Plan
 from millwright_runner.process import leave, open_streams, prepare
 from millwright_runner.searching.segment import Bench
 from millwright_runner.searching.words import Begin, Do, Done, Raised, Stop, Told
+from millwright_runner.unforeseen import InternalError, as_failure
 
 PAUSE_SECONDS = 0.1
 """Between two tellings of how far the same phase is."""
@@ -70,8 +70,8 @@ def work(connection: Connection, tasks: queue.SimpleQueue[Do], begin: Begin, sto
             task = tasks.get()
             connection.send(Done(bench.do(task.trial, task.segment, Teller(connection))))
     except Exception as error:
-        failure = record.as_failure(error)
-        if isinstance(failure, record.InternalError):
+        failure = as_failure(error)
+        if isinstance(failure, InternalError):
             traceback.print_exception(error)
         connection.send(Raised(failure))
 
