@@ -271,15 +271,16 @@ class TestFailures:
 
 
 class TestStops:
-    @pytest.mark.parametrize(("options", "number", "code"), [
-        ((), signal.SIGTERM, 143), (("--parallel", "2"), signal.SIGINT, 130), (("--parallel", "2"), signal.SIGTERM, 143),
+    @pytest.mark.parametrize(("options", "at_once", "number", "code"), [
+        ((), 1, signal.SIGTERM, 143), (("--parallel", "2"), 2, signal.SIGINT, 130),
+        (("--parallel", "2"), 2, signal.SIGTERM, 143),
     ])  # fmt: skip
     def test_it_stops_softly_and_the_same_command_goes_on(
-        self, ground: SearchGround, options: tuple[str, ...], number: signal.Signals, code: int
+        self, ground: SearchGround, options: tuple[str, ...], at_once: int, number: signal.Signals, code: int
     ) -> None:
         ground.write(tune={"end": "wait"})
 
-        ended, err = stopped(ground, lambda: len(ground.ran) > 0, number, *options)
+        ended, err = stopped(ground, lambda: len(ground.ran) == at_once, number, *options)
         (ground.cli.folder / "go").touch()
         before = len(ground.ran)
         again = run(ground, *options)
