@@ -9,6 +9,8 @@ uv=uv
 compile() { "$uv" pip compile -q --generate-hashes --no-header --no-annotate "$@" pyproject.toml; }
 
 compile --all-extras -o requirements.lock
-for image in operator preflight runner; do
-  compile --extra "$image" -c requirements.lock -o "requirements/$image.lock"
-done
+image() { compile "${@:2}" -c requirements.lock -o "requirements/$1.lock"; }
+image operator --extra operator
+image preflight --extra preflight
+image azure --extra preflight --extra azure
+image runner --extra runner --extra azure

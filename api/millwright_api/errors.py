@@ -15,14 +15,24 @@
     │   ├── RemoteCodeNotAllowed              the model brings code, and the platform runs none
     │   ├── MemoryInsufficient · GPUMemoryInsufficient
     │   │                                     a stage is expected to need more than it may have
-    │   └── ResultMissing                     the run ended well, and its result is not in the output any more
+    │   ├── ResultMissing                     the run ended well, and its result is not in the output any more
+    │   ├── CredentialsMissing · LoginFailed · WrongTenant
+    │   │                                     Azure knows nobody by what the environment says
+    │   ├── WorkspaceNotFound · DatastoreNotFound · DatastoreNotSupported
+    │   ├── ComputeNotFound · ComputeStopped · InstanceTypeNotFound · QuotaExceeded
+    │   ├── EnvironmentNotFound · EnvironmentBuildFailed
+    │   ├── SecretNotFound                    no such secret in the Key Vault, or no such variable to hand over
+    │   ├── AzureMLRefused                    Azure ML does not take the job
+    │   └── AzureMLJobCanceled                somebody else canceled it there
     ├── ConstraintsNotMet            exit 3   the model was made and failed a gate
     ├── TryAgain                     exit 75  the same input may well succeed later
     │   ├── StoreUnavailable                  a store that had answered stopped answering
+    │   ├── AzureUnavailable                  Azure does not answer, or asks for fewer questions
     │   ├── HandoverMissing                   the stage before this one left no result in the cache
     │   └── Damaged                           bytes that arrived are not the bytes that were sent
     ├── Stopped                      exit 143 SIGTERM, checkpoint saved (130 for Ctrl-C)
     ├── TrialsFailed                 exit 1   of a search's trials too many failed, or all
+    ├── AzureMLJobFailed             exit 1   the job failed on Azure ML, and the runner in it said nothing
     └── PassFailed                   exit 1   a pass broke in a way nobody foresaw
 
 Each class knows its `reason` (CamelCase, for conditions), its `exit_code` and whether it is `retryable`.
@@ -140,6 +150,66 @@ class ResultMissing(UserError):
     """A run ended well and its result is not in the output any more: it was replaced or removed."""
 
 
+class CredentialsMissing(UserError):
+    """There is nothing to log in to Azure with: no variables, no workload identity, no managed identity, no az login."""
+
+
+class LoginFailed(UserError):
+    """Azure's login refuses the client, its secret or its certificate."""
+
+
+class WrongTenant(UserError):
+    """The tenant does not exist, or is not the one that the subscription belongs to."""
+
+
+class WorkspaceNotFound(UserError):
+    """The workspace, its resource group or its subscription does not exist, or nobody said which."""
+
+
+class DatastoreNotFound(UserError):
+    """The workspace has no such datastore."""
+
+
+class DatastoreNotSupported(UserError):
+    """The datastore is of a kind that cannot be read."""
+
+
+class ComputeNotFound(UserError):
+    """The workspace has no such compute."""
+
+
+class ComputeStopped(UserError):
+    """The compute is there and does not run jobs: stopped, failed, detached, being deleted."""
+
+
+class InstanceTypeNotFound(UserError):
+    """The attached cluster has no such InstanceType."""
+
+
+class QuotaExceeded(UserError):
+    """The subscription's quota does not allow what is asked for."""
+
+
+class EnvironmentNotFound(UserError):
+    """There is no such environment, or no such version or label of it."""
+
+
+class EnvironmentBuildFailed(UserError):
+    """Azure ML could not build the image that the job runs in; the message has the end of the build's log."""
+
+
+class SecretNotFound(UserError):
+    """The Key Vault has no such secret, or the credentials have no variable of that name."""
+
+
+class AzureMLRefused(UserError):
+    """Azure ML does not take the job, for none of the other reasons; the message has the service's words."""
+
+
+class AzureMLJobCanceled(UserError):
+    """The job was canceled on Azure ML by somebody else."""
+
+
 class ConstraintsNotMet(MillwrightError):
     """The model was made and failed a gate, or of a search every model did; nothing was published."""
 
@@ -155,6 +225,10 @@ class TryAgain(MillwrightError):
 
 class StoreUnavailable(TryAgain):
     """A store that had answered before stopped answering, through all retries."""
+
+
+class AzureUnavailable(TryAgain):
+    """Azure does not answer, answers with an error of its own, or throttles, through all retries."""
 
 
 class HandoverMissing(TryAgain):
@@ -182,6 +256,10 @@ class Stopped(MillwrightError):
 
 class TrialsFailed(MillwrightError):
     """Of a search's trials more failed than the manifest tolerates, or all did; the commonest reason is told."""
+
+
+class AzureMLJobFailed(MillwrightError):
+    """The job failed on Azure ML without the runner's word; the message has the service's words and the end of its log."""
 
 
 class PassFailed(MillwrightError):

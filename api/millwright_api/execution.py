@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from millwright_api.azureml import AzureML
 from millwright_api.base import Name, Strict, unique
 from millwright_api.pods import Affinity, EnvVar, Key, Label, ObjectName, Toleration
 from millwright_api.quantities import amount
@@ -171,9 +172,34 @@ class Kubernetes(Strict):
 
 
 class Execution(Strict):
-    """Where the job runs."""
+    """Where the job runs: on the cluster that it was applied to, or on Azure ML."""
 
-    kubernetes: Kubernetes = Field(default=Kubernetes(), description="As Jobs of the cluster that it was applied to.")
+    kubernetes: Kubernetes = Field(
+        default=Kubernetes(),
+        description="As Jobs of the cluster that it was applied to. With azureML only podTemplate, for the small pods that "
+        "look at the job, submit it and follow it.",
+    )
+    azure_ml: AzureML | None = Field(
+        default=None, alias="azureML", description="As a command job of Azure ML. Default: on the cluster."
+    )
+
+    @model_validator(mode="after")
+    def _one_backend(self) -> Self:
+        if self.azure_ml is None:
+            return self
+        kubernetes = self.kubernetes
+        given = {
+            "resources": kubernetes.resources != Resources(),
+            "image": kubernetes.image is not None,
+            "queue": kubernetes.queue is not None,
+            "acceleratorMemory": kubernetes.accelerator_memory is not None,
+        }
+        for name, there in given.items():
+            if there:
+                raise ValueError(
+                    f"kubernetes.{name} does not go with azureML, where the job runs; of kubernetes only podTemplate does"
+                )
+        return self
 
 
 class Credential(Strict):

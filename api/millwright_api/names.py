@@ -12,9 +12,9 @@ API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "OptimizationJob"
 PLURAL = "optimizationjobs"
 
-Role = Literal["preflight", "stage", "trial", "report"]
+Role = Literal["preflight", "stage", "trial", "report", "cancel"]
 """What a child Job is for: look before anything costs; do passes, of the job or of a search's trials; say again what a lost
-pod had said."""
+pod had said; make sure that nothing runs on Azure ML any more."""
 
 LABEL_JOB = f"{GROUP}/job"
 """On every child: the OptimizationJob's name."""
@@ -26,6 +26,9 @@ LABEL_SEGMENT = f"{GROUP}/segment"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 ANNOTATION_REQUESTED = f"{GROUP}/requested-at"
 """On an OptimizationJob: any new value asks for another preflight, after a Secret was mended."""
+
+FINALIZER = f"{GROUP}/azureml"
+"""On an OptimizationJob that runs on Azure ML, and on no other: it stays until nothing of it runs there."""
 
 AUDIENCE = f"progress.{GROUP}"
 """Of the token that a pod proves itself by to the progress endpoint."""
@@ -59,6 +62,10 @@ ENV_LIMITS = "MILLWRIGHT_LIMITS"
 """For the preflight: what each stage may use, as JSON; see `StageLimits` in the runner's preflight."""
 ENV_ALLOW_REMOTE_CODE = "MILLWRIGHT_ALLOW_REMOTE_CODE"
 """Set to 1 by a platform that lets models bring code; the manifest must say so as well."""
+ENV_REMOTE = "MILLWRIGHT_REMOTE"
+"""Inside a job of Azure ML: its name, which is also that of its mailbox in the output's store."""
+ENV_UID = "MILLWRIGHT_UID"
+"""The OptimizationJob's uid: jobs of Azure ML are named by it, so that whoever comes next finds them."""
 ENV_IMAGE = "MILLWRIGHT_IMAGE"
 """The image that a pod runs, as its container names it; goes into the provenance when it is pinned by digest."""
 ENV_SIGNING_KEY = "MILLWRIGHT_SIGNING_KEY"

@@ -27,6 +27,15 @@ class _Told(BaseModel):
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True, serialize_by_alias=True)
 
 
+class Remote(_Told):
+    """The job of another service that does the work."""
+
+    service: Literal["AzureML"] = "AzureML"
+    name: str = Field(max_length=256, description="The job's name there.")
+    state: str = Field(max_length=64, description="As the service calls it: Queued, Preparing, Running, Completed …")
+    url: str | None = Field(default=None, max_length=1024, description="Where people look at it.")
+
+
 class Progress(_Told):
     """Where a run stands; sent often, kept nowhere."""
 
@@ -38,6 +47,7 @@ class Progress(_Told):
     total: int | None = Field(default=None, description="Units of work in all.")
     loss: float | None = Field(default=None, description="Training loss, mean over the last logging interval.")
     eta_seconds: float | None = Field(default=None, description="Seconds until this step is done, as estimated now.")
+    remote: Remote | None = Field(default=None, description="Where it runs, when that is not here.")
 
 
 class PassReport(_Told):
@@ -110,6 +120,7 @@ class RunReport(_Told):
     seconds: float = 0.0
     peak_memory_bytes: int | None = Field(default=None, description="Largest resident set of the run's process.")
     versions: dict[str, str] = Field(default_factory=dict, description="Distributions that took part, by name.")
+    remote: Remote | None = Field(default=None, description="The last job of another service that did it.")
 
     def termination_message(self) -> str:
         """Returns the report as JSON of at most 4,096 UTF-8 bytes: versions go first, then pass details, then what was

@@ -202,6 +202,15 @@ class SearchStatus(_Said):
     trials: list[TrialStatus] = Field(default=[], description="By number.")
 
 
+class RemoteStatus(_Said):
+    """The job of another service that does the work."""
+
+    service: Literal["AzureML"] = Field(description="Which.")
+    name: str = Field(max_length=256, description="The job's name there.")
+    state: str = Field(max_length=64, description="As the service calls it: Queued, Preparing, Running, Completed …")
+    url: str | None = Field(default=None, max_length=1024, description="Where people look at it.")
+
+
 class Status(_Said):
     """Truth about a job, as last observed."""
 
@@ -223,3 +232,4 @@ class Status(_Said):
     evaluation: EvaluationStatus | None = Field(default=None, description="What was measured of the model.")
     search: SearchStatus | None = Field(default=None, description="Where the search stands.")
     artifacts: list[ArtifactStatus] = Field(default=[], description="What was published.")
+    remote: RemoteStatus | None = Field(default=None, description="With execution.azureML: the latest job there.")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_serializer, model_validator
 
+from millwright_api.azureml import AzureML
 from millwright_api.base import DNS_LABEL, Name, Strict, unique
 from millwright_api.data import ChatFormat, Data, TextFormat
 from millwright_api.errors import suggest
@@ -18,6 +19,10 @@ from millwright_api.evaluation import INPUT, Evaluation
 from millwright_api.execution import MAX_CREDENTIALS, Credential, Execution, Resources, Retry
 from millwright_api.search import Search
 from millwright_api.sources import (
+    AzureBlobLocation,
+    AzureMLDatastore,
+    AzureMLModel,
+    AzureMLWorkspace,
     DataSource,
     HuggingFaceData,
     HuggingFaceModel,
@@ -153,6 +158,23 @@ class Spec(Strict):
         return self
 
     @model_validator(mode="after")
+    def _azure_ml_reaches_what_is_named(self) -> Self:
+        if self.execution.azure_ml is None:
+            return self
+        sources = {"model": self.model, "output": self.output} | {f"data[{d.name}].source": d.source for d in self.data}
+        for where, source in sources.items():
+            if getattr(source, "volume") is not None:
+                raise ValueError(
+                    f"{where}.volume is a claim of the cluster, which Azure ML does not reach (execution.azureML)"
+                )
+        for step in self.passes:
+            if step.resources is not None:
+                raise ValueError(
+                    f"the step {step.name!r} has resources of its own; on Azure ML all run on execution.azureML's compute"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _search_names_what_is_there(self) -> Self:
         if self.search is None:
             return self
@@ -195,6 +217,11 @@ class OptimizationJob(Strict):
 __all__ = [
     "MAX_DATA",
     "MAX_PASSES",
+    "AzureBlobLocation",
+    "AzureML",
+    "AzureMLDatastore",
+    "AzureMLModel",
+    "AzureMLWorkspace",
     "Cache",
     "ChatFormat",
     "Checkpoint",
