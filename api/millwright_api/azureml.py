@@ -181,5 +181,7 @@ class AzureML(AzureMLWorkspace):
             raise ValueError("compute, or instanceType for a serverless machine, is needed; none is given")
         if self.compute is not None and self.tier is not None:
             raise ValueError("tier is of serverless machines, and compute is given")
-        unique("env and secrets", "name", [entry.name for entry in (*self.env, *self.secrets)])
+        unique(
+            "env and secrets", "name", [*(entry.name for entry in self.env), *(entry.name for entry in self.secrets)]
+        )
         return self

@@ -161,9 +161,10 @@ class Spec(Strict):
     def _azure_ml_reaches_what_is_named(self) -> Self:
         if self.execution.azure_ml is None:
             return self
-        sources = {"model": self.model, "output": self.output} | {f"data[{d.name}].source": d.source for d in self.data}
-        for where, source in sources.items():
-            if getattr(source, "volume") is not None:
+        volumes = {"model": self.model.volume, "output": self.output.volume}
+        volumes |= {f"data[{entry.name}].source": entry.source.volume for entry in self.data}
+        for where, volume in volumes.items():
+            if volume is not None:
                 raise ValueError(
                     f"{where}.volume is a claim of the cluster, which Azure ML does not reach (execution.azureML)"
                 )
