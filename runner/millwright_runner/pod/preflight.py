@@ -15,11 +15,11 @@ from millwright_api.report import RunReport
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import record
 from millwright_runner.evaluation import measured_steps
+from millwright_runner.look import Look, look
 from millwright_runner.manifest import Manifest
 from millwright_runner.plan import Settings
 from millwright_runner.pod import inside
 from millwright_runner.pod.limits import hungriest_of, needs_of, parse_limits, shortages, told
-from millwright_runner.pod.look import Look, look
 from millwright_runner.registry import BoundStep
 from millwright_runner.told import Told
 from millwright_runner.trials import chains
@@ -53,8 +53,10 @@ def _estimates(job: Manifest, seen: Look, settings: Settings) -> str:
     """Holds what each stage is expected to need against what it may have; notes what is too little as a problem."""
     if seen.model is None or not seen.steps:
         return ""
-    stages = parse_limits(os.environ.get(ENV_LIMITS), len(seen.steps))
-    remote = job.job.spec.model.hugging_face is not None or job.job.spec.model.s3 is not None
+    spec = job.job.spec
+    elsewhere = spec.execution.azure_ml is not None  # what pods of this cluster may use says nothing then
+    stages = parse_limits(None if elsewhere else os.environ.get(ENV_LIMITS), len(seen.steps))
+    remote = spec.model.path is None and spec.model.volume is None
     lines = []
     for number, stage in enumerate(stages):
         every = [

@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from millwright_api.errors import AccessDenied, InvalidManifest, MillwrightError
 from millwright_api.names import ENV_SIGNING_KEY, SCRATCH_FOLDER
 from millwright_api.sources import ExactlyOne
-from millwright_api.v1alpha1 import Data, OptimizationJob
+from millwright_api.v1alpha1 import Data, OptimizationJob, Output
 from millwright_runner import registry
 from millwright_runner.data import FoundData, check_format, find_data
 from millwright_runner.data.sample import try_rows
@@ -34,6 +34,58 @@ T = TypeVar("T")
 
 READ_UP_TO = 64 << 20
 """Bytes of a file that are read to name its content; what is larger is known by its first bytes only."""
+
+
+IN_THE_IMAGE = "looked at by the job on Azure ML, in whose image it lies"
+
+REMOTE_PLACES = "s3, azureBlob, azureML, huggingFace"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a look is taken from.
+
+    Attributes:
+        settings: where.
+        has_folder: whether relative paths mean something here.
+        azure_ml: whether the job runs on Azure ML.
+    """
+
+    settings: Settings
+    has_folder: bool
+    azure_ml: bool
+
+    def elsewhere(self, union: ExactlyOne) -> bool:
+        """Whether a source is a path that this machine has not, but the one that the job runs on."""
+        return self.azure_ml and not self.has_folder and getattr(union, "path", None) is not None
+
+    def check(self, union: ExactlyOne, where: str) -> None:
+        """Refuses a path that no pod has."""
+        path = getattr(union, "path", None)
+        if isinstance(path, str) and not self.has_folder and not Path(path).is_absolute():
+            raise InvalidManifest(
+                f"{path!r} is relative to the manifest's folder, and a pod has none",
+                where=f"{where}.path",
+                hint=f"use {REMOTE_PLACES}, or an absolute path in the environment's image; or `millwright submit`, which "
+                "sends what lies in the manifest's folder"
+                if self.azure_ml
+                else "use s3, azureBlob, huggingFace or volume, or an absolute path in the image or in a mounted volume",
+            )
+
+    def check_output(self, output: Output) -> None:
+        """Refuses a folder that is gone with the pod, or with the job."""
+        if output.path is None or self.has_folder:
+            return
+        if self.azure_ml:
+            found = "is a folder of the machine that Azure ML gives the job, and gone with it"
+            hint = "use azureBlob or s3; or `millwright submit`, which brings the model to this folder"
+        elif not Path(output.path).is_absolute():
+            found, hint = "is relative to the manifest's folder, and a pod has none", "use s3, azureBlob or volume"
+        elif Path(output.path).is_relative_to(SCRATCH_FOLDER):
+            found, hint = "is gone with the pod", "use s3, azureBlob or volume"
+        else:
+            return
+        raise InvalidManifest(f"{output.path!r} {found}", where="spec.output.path", hint=hint)
 
 
 @dataclass
@@ -69,9 +121,16 @@ class Look:
             return None
 
 
-def look(job: OptimizationJob, settings: Settings) -> Look:
-    """Looks at passes, model, data and output; the last three side by side, as each may be slow to answer."""
+def look(job: OptimizationJob, settings: Settings, *, has_folder: bool = False) -> Look:
+    """Looks at passes, model, data and output; the last three side by side, as each may be slow to answer.
+
+    Args:
+        job: the manifest.
+        settings: where.
+        has_folder: whether its relative paths mean something: the manifest lies in a folder of this machine, not in a pod.
+    """
     seen, spec = Look(), job.spec
+    place = _Place(settings, has_folder=has_folder, azure_ml=spec.execution.azure_ml is not None)
     seen.steps = seen.at("spec.passes", lambda: _passes(job)) or []
     if spec.search is not None and seen.steps:
         notes = seen.at("spec.search", lambda: check_search(job))
@@ -80,12 +139,13 @@ def look(job: OptimizationJob, settings: Settings) -> Look:
     seen.at("spec.output", lambda: check_signer(spec.output, has_key=bool(os.environ.get(ENV_SIGNING_KEY))))
     seen.at("spec.model", lambda: check_remote_code(spec.model, settings))
     with ThreadPoolExecutor(len(spec.data) + 2) as pool:
-        model = pool.submit(
-            find_model, spec.model, settings.base, settings.home, volumes=settings.volumes, read_up_to=READ_UP_TO
-        )
-        data = [pool.submit(_find, entry, index, settings) for index, entry in enumerate(spec.data)]
-        output = pool.submit(_output, job, settings)
-    seen.model = seen.at(f"spec.model.{_choice(spec.model)}", lambda: _whole(spec.model, "spec.model", model))
+        model = pool.submit(_model, job, place)
+        data = [pool.submit(_find, entry, index, place) for index, entry in enumerate(spec.data)]
+        output = pool.submit(_output, job, place)
+    where = f"spec.model.{_choice(spec.model)}"
+    seen.model = seen.at(where, model.result)
+    if place.elsewhere(spec.model):
+        seen.notes.append(f"{where}: {IN_THE_IMAGE}")
     if seen.steps and seen.model is not None:
         _fit(seen, job, seen.model)
     found = {entry.name: _data(seen, entry, index, data[index]) for index, entry in enumerate(spec.data)}
@@ -125,16 +185,30 @@ def _evaluation(seen: Look, job: OptimizationJob) -> None:
             seen.at(metric.where, lambda metric=metric: metric.check(tokens))  # type: ignore[misc]
 
 
-def _find(entry: Data, index: int, settings: Settings) -> FoundData:
+def _model(job: OptimizationJob, place: _Place) -> FoundModel | None:
+    model, settings = job.spec.model, place.settings
+    place.check(model, "spec.model")
+    if place.elsewhere(model):
+        return None
+    return find_model(model, settings.base, settings.home, volumes=settings.volumes, read_up_to=READ_UP_TO)
+
+
+def _find(entry: Data, index: int, place: _Place) -> FoundData | None:
+    settings = place.settings
     check_format(entry, f"spec.data[{index}]")
+    place.check(entry.source, f"spec.data[{index}].source")
+    if place.elsewhere(entry.source):
+        return None
     return find_data(entry, settings.base, settings.home, volumes=settings.volumes, read_up_to=READ_UP_TO)
 
 
-def _data(seen: Look, entry: Data, index: int, found: Future[FoundData]) -> str:
+def _data(seen: Look, entry: Data, index: int, found: Future[FoundData | None]) -> str:
     """Keeps what is wrong with a data set; returns its digest, or an empty text."""
-    where = f"spec.data[{index}].source"
-    data = seen.at(f"{where}.{_choice(entry.source)}", lambda: _whole(entry.source, where, found))
+    where = f"spec.data[{index}].source.{_choice(entry.source)}"
+    data = seen.at(where, found.result)
     if data is None:
+        if found.exception() is None:
+            seen.notes.append(f"{where}: {IN_THE_IMAGE}")
         return ""
     if not data.sample:
         seen.notes.append(f"{data.where}: its rows are looked at by the stage")
@@ -145,31 +219,14 @@ def _data(seen: Look, entry: Data, index: int, found: Future[FoundData]) -> str:
     return data.digest
 
 
-def _whole(union: ExactlyOne, where: str, future: Future[T]) -> T:
-    """Returns what a look found; refuses a path that no pod has."""
-    path = getattr(union, "path", None)
-    if isinstance(path, str) and not Path(path).is_absolute():
-        raise InvalidManifest(
-            f"{path!r} is relative to the manifest's folder, and a pod has none",
-            where=f"{where}.path",
-            hint="use s3, huggingFace or volume, or an absolute path in the image or in a mounted volume",
-        )
-    return future.result()
-
-
 def _choice(union: ExactlyOne) -> str:
     return next(to_camel(name) for name in union.choices() if getattr(union, name) is not None)
 
 
-def _output(job: OptimizationJob, settings: Settings) -> tuple[Store, Published | None]:
+def _output(job: OptimizationJob, place: _Place) -> tuple[Store, Published | None]:
     """Opens the output, tries to write there, and reads what it holds."""
-    path = job.spec.output.path
-    if path is not None and not Path(path).is_absolute():
-        raise InvalidManifest(f"{path!r} is relative to the manifest's folder, and a pod has none",
-                              where="spec.output.path", hint="use s3 or volume")  # fmt: skip
-    if path is not None and Path(path).is_relative_to(SCRATCH_FOLDER):
-        raise InvalidManifest("what lies there is gone with the pod", where="spec.output.path", hint="use s3 or volume")
-    output = open_output(job.spec.output, settings)
+    place.check_output(job.spec.output)
+    output = open_output(job.spec.output, place.settings)
     output.check(write=True)
     if output.local("") is None:
         _try_conditions(output)
