@@ -14,10 +14,6 @@ from millwright_runner import schema
 from millwright_runner.schema import Place, Schema
 
 LATER: dict[str, frozenset[str]] = {
-    "spec.model": frozenset({"azureBlob", "azureML"}),
-    "spec.data[].source": frozenset({"azureBlob", "azureML"}),
-    "spec.output": frozenset({"azureBlob", "azureML"}),
-    "spec.execution": frozenset({"azureML"}),
     "spec.execution.kubernetes": frozenset({"nodes"}),
 }
 """Keys that the design has and this version does not do yet, by place: no misspellings, so nothing is suggested."""
@@ -138,7 +134,8 @@ def _is_plain_scalar(text: str) -> bool:
 
 
 def shown(value: Any) -> str:
-    """Returns a value as a message repeats it: text in quotes and shortened, lists and mappings by their size."""
+    """Returns a value as a message repeats it: text in quotes and shortened, lists and mappings by their size. An address's
+    query may be a signature, as a SAS is, and is left out."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, Mapping):
@@ -147,5 +144,5 @@ def shown(value: Any) -> str:
         )
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}" if value else "an empty list"
-    text = repr(value) if isinstance(value, str) else str(value)
+    text = repr(re.sub(r"(?<=://)([^?\s]*\?).+", r"\1…", value)) if isinstance(value, str) else str(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 2]}…{text[-1]}"

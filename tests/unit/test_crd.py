@@ -244,7 +244,8 @@ class TestStructure:
         ("path", "keys"),
         [
             ("spec.data", ["name"]), ("spec.credentials", ["secretName"]), ("spec.execution.kubernetes.podTemplate.env", ["name"]),
-            ("spec.execution.kubernetes.podTemplate.volumes", ["mountPath"]),
+            ("spec.execution.kubernetes.podTemplate.volumes", ["mountPath"]), ("spec.execution.azureML.env", ["name"]),
+            ("spec.execution.azureML.secrets", ["name"]),
         ],
     )  # fmt: skip
     def test_lists_whose_entries_have_a_key_are_joined_by_it(self, path: str, keys: list[str]) -> None:
@@ -443,7 +444,16 @@ class TestDefaults:
 
 
 VALIDATORS = {
-    "ExactlyOne._exactly_one": "exactly one of huggingFace, s3, path, volume is needed",
+    "ExactlyOne._exactly_one": "exactly one of huggingFace, s3, azureBlob, azureML, path, volume is needed",
+    "AzureMLWorkspace._all_three_or_a_file": "configFile stands in place of",
+    "AzureMLModel._by_name_or_by_datastore": "name (of a model) or datastore (and path) is needed",
+    "AzureMLEnvironment._one_way": "exactly one of image, build, name is needed",
+    "AzureMLIdentity._client_of_managed": "clientId goes with type Managed",
+    "AzureMLSecret._one_origin": "exactly one of keyVault, fromCredentials: true is needed",
+    "AzureMLVariable._not_the_operators": "names that begin with MILLWRIGHT_ are the operator's own",
+    "AzureML._somewhere": "tier is of serverless machines",
+    "Execution._one_backend": "of kubernetes only podTemplate does",
+    "Spec._azure_ml_reaches_what_is_named": "Azure ML does not reach what only this cluster has",
     "Packing._only_join_has_windows": "stride goes with strategy join",
     "TextFormat._answer_is_known": "answer names a column that is not in columns",
     "Data._exactly_one_format": "exactly one of text, chat is needed",
@@ -510,7 +520,7 @@ class TestRules:
     def test_a_union_has_a_rule_with_all_its_choices(self, kind: type[ExactlyOne]) -> None:
         (rule, *_) = structural.of(kind)["x-kubernetes-validations"]
 
-        assert all(f"has(self.{to_camel(name)})" in rule["rule"] for name in kind.choices())
+        assert all(f"has(self.{kind.model_fields[name].alias})" in rule["rule"] for name in kind.choices())
 
     @pytest.mark.parametrize(("path", "rule"), RULES, ids=lambda value: value if isinstance(value, str) else "")
     def test_each_rule_has_a_message_that_names_its_field_or_sits_on_it(self, path: str, rule: Node) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from millwright_runner.crd import searched, steps
-from millwright_runner.crd.rules import Rule
+from millwright_runner.crd.rule import Rule
 from millwright_runner.passes import Pass
 from millwright_runner.searchable import Option, names, searchable
 

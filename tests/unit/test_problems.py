@@ -204,25 +204,24 @@ class TestAnEvaluation:
         ]
 
 
-@pytest.mark.parametrize("source", ["azureBlob", "azureML"])
-def test_sources_of_later_versions_are_no_misspellings(source: str) -> None:
-    data = [{"name": "d", "source": {source: {}}, "text": {}}]
-
-    assert problems(job(model={source: {}}), OptimizationJob) == [
-        f"spec.model.{source}: is not supported by this version yet (leave it out)"
+def test_what_comes_in_a_later_version_is_no_misspelling() -> None:
+    assert problems(job(execution={"kubernetes": {"nodes": 2}}), OptimizationJob) == [
+        "spec.execution.kubernetes.nodes: is not supported by this version yet (leave it out)"
     ]
-    assert f"spec.data[0].source.{source}: is not supported by this version yet (leave it out)" in problems(
-        job(data=data), OptimizationJob
-    )
 
 
 @pytest.mark.parametrize(
-    ("path", "execution"), [("azureML", {"azureML": {}}), ("kubernetes.nodes", {"kubernetes": {"nodes": 2}})]
-)
-def test_backends_of_later_versions_neither(path: str, execution: dict[str, Any]) -> None:
-    assert problems(job(execution=execution), OptimizationJob) == [
-        f"spec.execution.{path}: is not supported by this version yet (leave it out)"
-    ]
+    ("said", "line"),
+    [
+        ({"model": {"azureMl": {}}}, "spec.model.azureMl: unknown key (did you mean 'azureML'?)"),
+        ({"output": {"azureblob": {}}}, "spec.output.azureblob: unknown key (did you mean 'azureBlob'?)"),
+        ({"output": {"azureBlob": {"uri": "https://a.blob.core.windows.net/b?sig=c"}}}, "spec.output.azureBlob.uri: found 'https://a.blob.core.windows.net/b?…', expected https://account.blob.core.windows.net/container/key, without a query (a SAS comes from the environment), up to 1024 characters"),
+        ({"model": {"azureML": {"name": "phi3", "version": 7}}}, "spec.model.azureML.version: found 7, expected text, up to 64 characters (write it in quotes)"),
+        ({"execution": {"azureML": {"compute": "gpu", "environment": {"name": "x", "conda": "y"}}}}, "spec.execution.azureML.environment: condaFile and conda go on top of image"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_of_azure_is_told_by_its_path(said: dict[str, Any], line: str) -> None:
+    assert line in problems(job(**said), OptimizationJob)
 
 
 @pytest.mark.parametrize(

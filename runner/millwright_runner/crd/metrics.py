@@ -7,7 +7,7 @@ from typing import Any
 from millwright_api.base import Name
 from millwright_api.evaluation import INPUT, MetricUse
 from millwright_runner.crd import structural
-from millwright_runner.crd.rules import Rule
+from millwright_runner.crd.rule import Rule
 from millwright_runner.crd.unions import Union
 from millwright_runner.evaluation.bound import METRICS
 from millwright_runner.metrics import Metric

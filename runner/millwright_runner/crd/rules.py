@@ -6,8 +6,6 @@ cost budget; a rule sits as deep as it can, since the server names the field tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
@@ -20,48 +18,17 @@ from millwright_api.search import MAX_OBJECTIVES, MAX_TRIALS
 from millwright_api.sources import DataSource, ExactlyOne, Model
 from millwright_api.status import Status
 from millwright_api.v1alpha1 import MAX_PASSES, Spec
+from millwright_runner.crd import azure
+from millwright_runner.crd.rule import Rule, exactly_one, goes_with
 from millwright_runner.metrics.lm_eval import SHARES, LmEval, OwnTask
 from millwright_runner.passes.genai import PRECISIONS, QUANTIZED_ONLY, Genai
 from millwright_runner.passes.lora import Lora
 from millwright_runner.training.options import Training
 
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule in CEL.
-
-    Attributes:
-        rule: an expression that is true of what is good.
-        message: what a person reads when it is not.
-        field: the field that the message is about, below the one that the rule sits on.
-        reason: Kubernetes' kind of error, when it is not FieldValueInvalid.
-    """
-
-    rule: str
-    message: str
-    field: str | None = None
-    reason: str | None = None
-
-    def as_schema(self) -> dict[str, str]:
-        """Returns it as an entry of x-kubernetes-validations."""
-        given = {"rule": self.rule, "message": self.message, "fieldPath": self.field, "reason": self.reason}
-        return {key: value for key, value in given.items() if value is not None}
-
-
-def exactly_one(names: list[str], *, or_none: bool = False) -> str:
-    """Returns the expression for exactly one of some fields being set, or at most one."""
-    count = f"[{', '.join(f'has(self.{name})' for name in names)}].filter(given, given).size()"
-    return f"{count} <= 1" if or_none else f"{count} == 1"
-
-
-def _goes_with(field: str, condition: str, message: str) -> Rule:
-    return Rule(f"!has(self.{field}) || {condition}", message, field=f".{field}")
-
-
 _ABSOLUTE = Rule(
     "self.startsWith('/')",
     "on a cluster a path is absolute: inside the image, or below the mountPath of a claim in "
-    "execution.kubernetes.podTemplate.volumes; for anything else use s3, volume or huggingFace",
+    "execution.kubernetes.podTemplate.volumes; for anything else use s3, azureBlob, azureML, volume or huggingFace",
 )
 _LABEL_KEYS = Rule(f"self.all(key, key.matches('{LABEL_KEY}'))", "a key is a label's, such as kubernetes.io/hostname")
 _EVALUATION = ("evalData", "evalFraction", "evalSize")
@@ -79,19 +46,20 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
             field=".cache.mode",
         ),
         Rule(
-            "!has(self.output.path) || (has(self.execution.kubernetes.podTemplate.volumes) && "
+            "!has(self.output.path) || has(self.execution.azureML) || (has(self.execution.kubernetes.podTemplate.volumes) && "
             "self.execution.kubernetes.podTemplate.volumes.exists(v, "
             "!v.readOnly && (self.output.path + '/').startsWith(v.mountPath + '/')))",
             "on a cluster output.path lies below the mountPath of a claim in execution.kubernetes.podTemplate.volumes with "
-            "readOnly: false; for anything else use s3 or volume",
+            "readOnly: false; for anything else use s3, azureBlob or volume",
             field=".output.path",
         ),
+        *azure.OF_THE_SPEC,
     ),
     Data: (Rule(exactly_one(["text", "chat"]), "exactly one of text, chat is needed"),),
     Packing: (
-        _goes_with("stride", "self.strategy == 'join'", "stride goes with strategy join"),
-        _goes_with("joiner", "self.strategy == 'join'", "joiner goes with strategy join"),
-        _goes_with(
+        goes_with("stride", "self.strategy == 'join'", "stride goes with strategy join"),
+        goes_with("joiner", "self.strategy == 'join'", "joiner goes with strategy join"),
+        goes_with(
             "stride",
             "self.stride <= self.maxLength",
             "stride is larger than maxLength: tokens in between would be lost",
@@ -103,13 +71,13 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
             "lossOn: answer needs answer, the column that holds it",
             field=".lossOn",
         ),
-        _goes_with("answer", "self.answer in self.columns", "answer names a column that is not in columns"),
+        goes_with("answer", "self.answer in self.columns", "answer names a column that is not in columns"),
     ),
     Constraint: (Rule(exactly_one(_BOUNDS), f"exactly one of {', '.join(_BOUNDS)} is needed"),),
     LmEval: (
         Rule(exactly_one(["task", "config"]), "exactly one of task, config is needed"),
-        _goes_with("filter", "!has(self.config)", "filter goes with task: a task of one's own has none"),
-        _goes_with(
+        goes_with("filter", "!has(self.config)", "filter goes with task: a task of one's own has none"),
+        goes_with(
             "metric",
             f"!has(self.config) || self.metric in { {kind: list(names) for kind, names in SHARES.items()} }"
             "[self.config.outputType]",
@@ -127,25 +95,25 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
     ),
     Resources: (
         *(
-            _goes_with(
+            goes_with(
                 field,
                 f"self.{field}.all(name, name.matches('{RESOURCE_NAME}'))",
                 f"a name in {field} is cpu, memory, ephemeral-storage, or has a domain as nvidia.com/gpu",
             )
             for field in ("limits", "requests")
         ),
-        _goes_with(
+        goes_with(
             "limits",
             "self.limits.all(name, !name.contains('/') || string(self.limits[name]).matches('^[0-9]+$'))",
             "accelerators are counted in whole pieces",
         ),
-        _goes_with(
+        goes_with(
             "requests",
             "self.requests.all(name, !name.contains('/') || (has(self.limits) && name in self.limits && "
             "quantity(string(self.limits[name])).compareTo(quantity(string(self.requests[name]))) == 0))",
             "an accelerator is requested as it is limited: give it in limits, and leave it out of requests",
         ),
-        _goes_with(
+        goes_with(
             "requests",
             "!has(self.limits) || self.requests.all(name, !(name in self.limits) || "
             "quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
@@ -153,7 +121,7 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
         ),
     ),
     Toleration: (
-        _goes_with(
+        goes_with(
             "value",
             "self.value == '' || !has(self.operator) || self.operator != 'Exists'",
             "operator Exists takes no value",
@@ -162,7 +130,7 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
             "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
             "without a key the operator is Exists",
         ),
-        _goes_with(
+        goes_with(
             "tolerationSeconds",
             "(has(self.effect) && self.effect == 'NoExecute')",
             "tolerationSeconds goes with the effect NoExecute",
@@ -224,17 +192,18 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
         ),
     ),
     Genai: tuple(
-        _goes_with(
+        goes_with(
             to_camel(option),
             "self.precision == 'int4'" if option == "mixed_precision" else _QUANTIZED,
             f"{to_camel(option)} goes with {'int4' if option == 'mixed_precision' else 'int4 and int8'}",
         )
         if option != "exclude_nodes"
-        else _goes_with(
+        else goes_with(
             "excludeNodes", f"self.excludeNodes.size() == 0 || {_QUANTIZED}", "excludeNodes goes with int4 and int8"
         )
         for option in QUANTIZED_ONLY
     ),
+    **azure.RULES,
 }
 """On the mapping that a class describes."""
 
@@ -249,6 +218,7 @@ FIELD_RULES: dict[tuple[type[BaseModel], str], tuple[Rule, ...]] = {
             "perDeviceTrainBatchSize is 1 to 4096 or auto",
         ),
     ),
+    **azure.FIELD_RULES,
 }
 """On one field of a class."""
 
@@ -259,6 +229,7 @@ LIST_KEYS: dict[tuple[type[BaseModel], str], tuple[str, ...]] = {
     (PodTemplate, "volumes"): ("mountPath",),
     (PodTemplate, "imagePullSecrets"): ("name",),
     (Status, "conditions"): ("type",),
+    **azure.LIST_KEYS,
 }
 """Lists whose entries are known by a key, which is then unique; all others are replaced as a whole."""
 
@@ -284,7 +255,7 @@ def rules_of(model: type[BaseModel]) -> tuple[Rule, ...]:
     """Returns the rules of a class and of those that it inherits from."""
     own = tuple(rule for owner in model.__mro__ for rule in RULES.get(owner, ()))
     if issubclass(model, ExactlyOne):
-        names = [to_camel(name) for name in model.choices()]
+        names = [model.model_fields[name].alias or to_camel(name) for name in model.choices()]
         return (Rule(exactly_one(names), f"exactly one of {', '.join(names)} is needed"), *own)
     return own
 

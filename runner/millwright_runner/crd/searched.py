@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from millwright_runner.crd import steps
-from millwright_runner.crd.rules import Rule
+from millwright_runner.crd.rule import Rule
 from millwright_runner.passes import Pass
 from millwright_runner.passes.genai import PRECISIONS, Genai
 from millwright_runner.searchable import Option, names, searchable

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from millwright_runner.crd import metrics, searched, steps, structural
-from millwright_runner.crd.rules import Rule
+from millwright_runner.crd.rule import Rule
 from millwright_runner.crd.searched import NUMBERS, on_search
 from millwright_runner.schema import Schema
 

@@ -6,7 +6,7 @@ from millwright_api.base import DNS_LABEL, Name
 from millwright_api.execution import Resources
 from millwright_runner import registry
 from millwright_runner.crd import structural
-from millwright_runner.crd.rules import Rule
+from millwright_runner.crd.rule import Rule
 from millwright_runner.crd.unions import Union
 from millwright_runner.passes import Pass
 from millwright_runner.schema import Schema

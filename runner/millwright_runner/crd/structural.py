@@ -11,7 +11,8 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from millwright_runner.crd.rules import FIELD_RULES, LIST_KEYS, Rule, rules_of
+from millwright_runner.crd.rule import Rule
+from millwright_runner.crd.rules import FIELD_RULES, LIST_KEYS, rules_of
 from millwright_runner.schema import Schema, bounds, expected, text_words
 
 CLASS = "class"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from millwright_runner.crd import structural
-from millwright_runner.crd.rules import Rule, exactly_one
+from millwright_runner.crd.rule import Rule, exactly_one
 from millwright_runner.schema import Schema, text_words
 
 NAME_LENGTH = 63

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.cluster.manifests.azure import BAD_AZURE
 from tests.cluster.manifests.base import (
     CONSTRAINTS,
     DELETE,
@@ -16,7 +17,7 @@ from tests.cluster.manifests.base import (
 from tests.cluster.manifests.good import MOUNT, ROWS
 from tests.cluster.manifests.searches import BAD_SEARCHES
 
-ONE_SOURCE = "exactly one of huggingFace, s3, path, volume is needed"
+ONE_SOURCE = "exactly one of huggingFace, s3, azureBlob, azureML, path, volume is needed"
 ONE_PASS = "a step names exactly one pass"
 BELOW_THE_MANIFEST = "locally a path is relative to the manifest"
 ONE_METRIC = "a metric names exactly one metric"
@@ -34,7 +35,7 @@ UNKNOWN_KEYS = [
     Bad("an option one level too high", {f"{LORA}.maxSteps": 8}, "spec.passes[0].lora.maxSteps", "unknown field", "unknown key"),
     Bad("a field of the spec that is none", {"spec.ouput": {}}, "spec.ouput", "unknown field", "unknown key"),
     Bad("snake case", {"spec.model.trust_remote_code": True}, "spec.model.trust_remote_code", "unknown field", "unknown key"),
-    Bad("a backend that comes later", {"spec.execution.azureML": {}}, "spec.execution.azureML", "unknown field", "not supported by this version yet"),
+    Bad("nodes that come later", {f"{KUBERNETES}.nodes": 2}, "spec.execution.kubernetes.nodes", "unknown field", "not supported by this version yet"),
     Bad("a part of a pod that is the operator's", {f"{TEMPLATE}.hostNetwork": True}, "spec.execution.kubernetes.podTemplate.hostNetwork", "unknown field", "unknown key"),
     Bad("a pass that is none", {"spec.passes.1": {"mrege": {}}}, "spec.passes[1].mrege", "unknown field", "no pass is called 'mrege'"),
 ]  # fmt: skip
@@ -84,7 +85,7 @@ UNIONS = [
     Bad("no source of the model", {"spec.model": {}}, "spec.model", ONE_SOURCE, ONE_SOURCE),
     Bad("two sources of the model", {"spec.model.path": "/models/x"}, "spec.model", ONE_SOURCE, "huggingFace and path are given"),
     Bad("no source of data", {"spec.data.0.source": {}}, "spec.data[0].source", ONE_SOURCE, ONE_SOURCE),
-    Bad("two outputs", {"spec.output.volume": {"claimName": "models"}}, "spec.output", "exactly one of s3, path, volume", "s3 and volume are given"),
+    Bad("two outputs", {"spec.output.volume": {"claimName": "models"}}, "spec.output", "exactly one of s3, azureBlob, path, volume", "s3 and volume are given"),
     Bad("text and chat", {"spec.data.0.chat": {}}, "spec.data[0]", "exactly one of text, chat", "both are given"),
     Bad("neither text nor chat", {"spec.data.0.text": DELETE}, "spec.data[0]", "exactly one of text, chat", "none is given"),
     Bad("a step of two passes", {"spec.passes.1.genai": {}}, "spec.passes[1]", ONE_PASS, "merge and genai are given"),
@@ -220,5 +221,6 @@ BAD_MANIFESTS = [
     *OPTIONS_THAT_GO_TOGETHER,
     *EVALUATIONS,
     *PODS,
+    *BAD_AZURE,
     *BAD_SEARCHES,
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.cluster.manifests.azure import GOOD_AZURE
 from tests.cluster.manifests.base import (
     CONSTRAINTS,
     DELETE,
@@ -86,5 +87,6 @@ GOOD_MANIFESTS = [
     Good("a task of one's own", {"spec.evaluation": {"data": "holdout", "metrics": [
         {"lmEval": {"config": {"outputType": "multiple_choice", "docToChoice": ["joy", "fear"]}, "metric": "acc_norm"}},
         {"name": "words", "lmEval": {"config": {"outputType": "generate_until"}}}]}}),
+    *GOOD_AZURE,
     *GOOD_SEARCHES,
 ]  # fmt: skip
