@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.azurite import Azurite, BlobContainer
 from tests.s3server import S3Server
 from tests.scheduling import Scheduling, ordered
 
@@ -67,3 +69,22 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     return S3Bucket(s3_server, s3_server.bucket(f"b-{uuid.uuid4().hex[:12]}"))
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """A real Blob server on loopback, started once."""
+    server = Azurite(tmp_path_factory.mktemp("azurite"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def blob(azurite: Azurite, monkeypatch: pytest.MonkeyPatch) -> BlobContainer:
+    """A fresh container; the account's key is in the environment of this test, and nothing else of Azure's."""
+    for name in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+    for name, value in azurite.environment.items():
+        monkeypatch.setenv(name, value)
+    return BlobContainer(azurite, azurite.container(f"c-{uuid.uuid4().hex[:12]}"))
