@@ -18,6 +18,7 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from tests.cluster.cluster import Cluster
+from tests.cluster.manifests.azure import ALL_AZURE, BAD_AZURE, BLOB, FULL_LISTS, ML, ON_AZURE, THERE
 from tests.cluster.manifests.bad import BAD_MANIFESTS
 from tests.cluster.manifests.base import (
     CONSTRAINTS,
@@ -51,7 +52,7 @@ CRD = ROOT / "crds" / "millwright.dev_optimizationjobs.yaml"
 GROUP, VERSION, PLURAL = "millwright.dev", "v1alpha1", "optimizationjobs"
 EXAMPLES = [
     *sorted((ROOT / "examples" / "cluster").glob("*.yaml")),
-    *(ROOT / "examples" / name / "job-cluster.yaml" for name in ("emotion", "search")),
+    *(ROOT / "examples" / name / "job-cluster.yaml" for name in ("emotion", "search", "azure")),
 ]
 STARTED = "2026-11-21T08:22:00Z"
 AT_ONCE = 8
@@ -199,6 +200,7 @@ class TestManifests:
     def test_there_are_enough_of_them(self) -> None:
         assert len(BAD_MANIFESTS) >= 60
         assert len(BAD_SEARCHES) >= 60
+        assert len(BAD_AZURE) >= 30
         assert len({case.name for case in [*GOOD_MANIFESTS, *BAD_MANIFESTS]}) == len(GOOD_MANIFESTS) + len(
             BAD_MANIFESTS
         )
@@ -207,6 +209,13 @@ class TestManifests:
         made = server.create(full(modules=256))
 
         assert len(made["spec"]["passes"]) == 32
+
+    def test_rules_about_azure_ml_are_too(self, server: Server) -> None:
+        sources = {f"spec.data.{i}.source": {"azureBlob": {"uri": f"{BLOB}/{'k' * 900}"}} for i in range(16)}
+
+        made = server.create(changed({**sources, ML: {**ON_AZURE, **FULL_LISTS}}, full(modules=256)))
+
+        assert len(made["spec"]["execution"]["azureML"]["tags"]) == 32
 
 
 def full(modules: int) -> Manifest:
@@ -265,11 +274,15 @@ ODD = [
 class TestAgreement:
     PLACES: ClassVar[list[str]] = [
         *places(GOOD["spec"]), *places(EVALUATION, "spec.evaluation"), *places(SEARCH, "spec.search"),
+        *(path for path in places(changed(ALL_AZURE)["spec"]) if "azure" in path),
     ]  # fmt: skip
+    STARTS: ClassVar[dict[str, Changes]] = {
+        "azure": ALL_AZURE, "spec.search": SEARCHED, "spec.evaluation": EVALUATED, "spec": {},
+    }  # fmt: skip
 
     @pytest.mark.parametrize("path", PLACES)
     def test_the_server_and_the_runner_are_of_one_opinion(self, server: Server, path: str) -> None:
-        start = SEARCHED if path.startswith("spec.search") else EVALUATED if path.startswith("spec.evaluation") else {}
+        start = next(start for part, start in self.STARTS.items() if part in path)
         bodies = [changed({**start, path: value}) for value in ODD]
 
         there = [answer.get("message", "") for answer in server.answers(copy.deepcopy(bodies))]
@@ -383,6 +396,7 @@ FROZEN: list[tuple[str, Changes]] = [
     ("checkpoint", {"spec.checkpoint": {"everySteps": 5}}),
     ("execution", {"spec.execution.kubernetes.queue": "team-a"}),
     ("execution", {"spec.execution.kubernetes.podTemplate.nodeSelector": {"zone": "b"}}),
+    ("execution", THERE),
     ("credentials", {"spec.credentials": [{"secretName": "other"}]}),
     ("activeDeadlineSeconds", {"spec.activeDeadlineSeconds": 60}),
 ]
@@ -746,6 +760,17 @@ class TestWhatKubectlShows:
             in parameters
         )
         assert "option <string> Option of that pass, by name or path: precision, training.learningRate." in parameters
+
+    def test_explain_teaches_where_azure_ml_runs_it_and_where_secrets_are(self, server: Server) -> None:
+        there = " ".join(server.kubectl("explain", f"optjob.{ML}").stdout.split())
+        secret = " ".join(server.kubectl("explain", f"optjob.{ML}.secrets").stdout.split())
+
+        assert (
+            "on a compute cluster, a compute instance, an attached Kubernetes cluster (Azure Arc), or serverless"
+            in there
+        )
+        assert "environment <Object> -required- What it runs in." in there
+        assert "keyVault <Object> Its value is this secret." in secret
 
     def test_client_side_apply_has_room_for_its_annotation(self, server: Server) -> None:
         compact = json.dumps(yaml.safe_load(CRD.read_text()), separators=(",", ":"))

@@ -53,6 +53,13 @@ def model(**said: Any) -> Changes:
     return {"spec.model": {"azureML": said}}
 
 
+ALL_AZURE: Changes = {**REACHABLE, **model(**REGISTERED), ML: ALL_OF_IT}
+FULL_LISTS: dict[str, Any] = {
+    "tags": {f"{i:0256}": "v" * 256 for i in range(32)},
+    "env": [{"name": f"E{i:0127}", "value": "v" * 4096} for i in range(32)],
+    "secrets": [{"name": f"S{i:0127}", "fromCredentials": True} for i in range(16)],
+}
+
 GOOD_AZURE = [
     Good("a model, rows and an output in Blob Storage", {
         "spec.model": {"azureBlob": {"uri": f"{BLOB}/"}}, "spec.data.0.source": {"azureBlob": {"uri": f"{BLOB}/train.jsonl"}}, "spec.output": {"azureBlob": {"uri": BLOB}}}),
@@ -70,9 +77,7 @@ GOOD_AZURE = [
     Good("packages of a file on top of an image", environment(image="ubuntu", condaFile="/claims/conda.yaml")),
     Good("on Azure ML, with room in the pod that follows", {**THERE, TEMPLATE: {"serviceAccountName": "azure", "volumes": [{"claimName": "azure", "mountPath": "/claims"}]}}),
     Good("on Azure ML, with resources that say nothing", {**THERE, f"{KUBERNETES}.resources": {"limits": {}}}),
-    Good("as many tags, variables and secrets as can be", there(
-        tags={f"{i:0256}": "v" * 256 for i in range(32)}, env=[{"name": f"E{i:0127}", "value": "v" * 4096} for i in range(32)],
-        secrets=[{"name": f"S{i:0127}", "fromCredentials": True} for i in range(16)])),
+    Good("as many tags, variables and secrets as can be", there(**FULL_LISTS)),
 ]  # fmt: skip
 
 ONE_ENVIRONMENT = "exactly one of image, build, name is needed"
