@@ -220,7 +220,8 @@ def _data(seen: Look, entry: Data, index: int, found: Future[FoundData | None]) 
 
 
 def _choice(union: ExactlyOne) -> str:
-    return next(to_camel(name) for name in union.choices() if getattr(union, name) is not None)
+    chosen = next(name for name in union.choices() if getattr(union, name) is not None)
+    return type(union).model_fields[chosen].alias or to_camel(chosen)
 
 
 def _output(job: OptimizationJob, place: _Place) -> tuple[Store, Published | None]:

@@ -65,6 +65,10 @@ CLUSTER_KEYS = {
 def for_a_cluster(job: OptimizationJob) -> list[str]:
     """Returns the paths of what was given and is for a cluster only."""
     given = [f"spec.{key}" for field, key in CLUSTER_KEYS.items() if field in job.spec.model_fields_set]
+    execution = job.spec.execution
+    if execution.azure_ml is not None:
+        given.remove("spec.execution")
+        given[:0] = ["spec.execution.kubernetes"] if "kubernetes" in execution.model_fields_set else []
     return given + [f"spec.passes[{i}].resources" for i, step in enumerate(job.spec.passes) if step.resources]
 
 

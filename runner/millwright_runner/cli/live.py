@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -35,7 +35,7 @@ class LiveView(Watch):
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._console, self._clock, self._began = console, clock, clock()
-        self._plan: Plan | None = None
+        self._name, self._steps = "", list[tuple[str, bool]]()
         self._now: Progress | None = None
         self._losses: list[float] = []
         self._note = ""
@@ -54,7 +54,8 @@ class LiveView(Watch):
 
     def planned(self, plan: Plan) -> None:
         """Shows all steps."""
-        self._plan = plan
+        self._name = plan.job.metadata.name
+        self._steps = [(step.step.name, step.hit) for step in plan.steps]
 
     def progress(self, progress: Progress) -> None:
         """Is drawn at the next refresh."""
@@ -78,22 +79,13 @@ class LiveView(Watch):
         os.write(self._console.file.fileno(), b"\x1b[?25h\n")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self._plan is None:
+        if not self._steps:
             return
         table = Table.grid(padding=(0, 1), expand=False)
         for _ in range(4):
             table.add_column(no_wrap=True, overflow="ellipsis")
-        done = {report.name: report for report in self.told.passes}
-        for step in self._plan.steps:
-            name = step.step.name
-            if name in done:
-                mark, style = MARKS.get(done[name].phase, ("·", "default"))
-                table.add_row(Text(mark, style), name, "", Text(ending(done[name])))
-            elif self._now is not None and self._now.step_name == name:
-                table.add_row(self._spinner, Text(name, "bold"), *self._running(self._now, options.max_width))
-            else:
-                waits = "in the cache" if step.hit else "waiting"
-                table.add_row(Text("·", "dim"), Text(name, "dim"), "", Text(waits, "dim"))
+        for index, (name, hit) in enumerate(self._steps):
+            table.add_row(*self._row(index, name, hit, options.max_width))
         yield self._title()
         yield table
         if self.told.evaluation and not self._told_below:  # the summary of a run that ended well has it too
@@ -101,12 +93,19 @@ class LiveView(Watch):
         if self._note:
             yield Text(self._note, "yellow")
 
-    def _title(self) -> Text:
-        assert self._plan is not None  # drawn only once there is a plan
-        steps = plural(len(self._plan.steps), "step")
-        title = Text.assemble(
-            (self._plan.job.metadata.name, "bold"), f" · {steps} · {duration(self._clock() - self._began)}"
-        )
+    def _row(self, index: int, name: str, hit: bool, width: int) -> tuple[RenderableType, ...]:
+        """Returns a step's mark, name, bar and words."""
+        done = next((report for report in self.told.passes if report.name == name), None)
+        if done is not None:
+            mark, style = MARKS.get(done.phase, ("·", "default"))
+            return Text(mark, style), name, "", Text(ending(done))
+        if self._now is not None and self._now.step_name == name:
+            return self._spinner, Text(name, "bold"), *self._running(self._now, width)
+        return Text("·", "dim"), Text(name, "dim"), "", Text("in the cache" if hit else "waiting", "dim")
+
+    def _title(self, *parts: str) -> Text:
+        words = [plural(len(self._steps), "step"), *parts, duration(self._clock() - self._began)]
+        title = Text.assemble((self._name, "bold"), "".join(f" · {word}" for word in words))
         title.no_wrap, title.overflow = True, "ellipsis"
         return title
 

@@ -54,7 +54,7 @@ class SearchView(LiveView, SearchWatch):
         yield self._headline()
         if not self._told_below:  # the closing text has the table too
             yield from self._trials(max(LEAST, options.max_height - AROUND))
-        if self._plan is not None:
+        if self._steps:
             yield from super().__rich_console__(console, options)
         elif self._note:
             yield Text(self._note, "yellow")

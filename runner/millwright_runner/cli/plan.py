@@ -9,7 +9,7 @@ from rich.table import Table
 from millwright_api.errors import MillwrightError
 from millwright_api.evaluation import INPUT
 from millwright_runner import manifest
-from millwright_runner.cli import screen, searched
+from millwright_runner.cli import azureml, screen, searched
 from millwright_runner.cli.options import CacheOption, DebugOption, JsonOption, ManifestArgument, SetOption
 from millwright_runner.cli.places import settings
 from millwright_runner.evaluation import Point
@@ -41,11 +41,15 @@ def command(
     except MillwrightError as error:
         job.locate(error)
         raise
+    execution = job.job.spec.execution.azure_ml
+    if execution is not None and not json:
+        text = ", ".join(text for _, text in azureml.rows(job, execution))
+        screen.results().print(f"submit  on Azure ML: {text}", soft_wrap=True)
     if isinstance(plan, SearchPlan):
-        searched.tell(plan, json=json)
+        searched.tell(plan, json=json, besides=azureml.as_document(job.job))
         return
     if json:
-        screen.print_json(as_document(plan))
+        screen.print_json(as_document(plan) | azureml.as_document(job.job))
     else:
         show(plan)
 

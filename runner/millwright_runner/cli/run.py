@@ -37,6 +37,8 @@ from millwright_runner.passes import StopFlag
 NAME = "run"
 EXAMPLE = "[bold]Example[/bold]  millwright run job.yaml --set passes.finetune.training.maxSteps=20"
 
+ELSEWHERE = "For Azure ML, ignored on this machine: spec.execution.azureML; `millwright submit` runs it there\n"
+
 
 def command(
     path: ManifestArgument,
@@ -60,6 +62,8 @@ def command(
     if not quiet:
         screen.tell_imported(job.imported)
         screen.tell_ignored(_ignored(job.job, parallel))
+        if job.job.spec.execution.azure_ml is not None:
+            sys.stderr.write(ELSEWHERE)
     work: Work = Once(job.job, chosen)
     if job.job.spec.search is not None:
         work = Searched(job.job, chosen, parallel)

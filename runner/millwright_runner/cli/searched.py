@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
@@ -14,11 +14,11 @@ from millwright_runner.trials import search_of
 from millwright_runner.words import plural, size
 
 
-def tell(plan: SearchPlan, *, json: bool) -> None:
-    """Prints what a search would do, and on stderr what a person should know."""
+def tell(plan: SearchPlan, *, json: bool, besides: Mapping[str, Any]) -> None:
+    """Prints what a search would do, and on stderr what a person should know; as JSON with what is said besides."""
     screen.tell_notes(plan.notes)
     if json:
-        screen.print_json(as_document(plan))
+        screen.print_json(as_document(plan) | dict(besides))
     else:
         show(plan)
 

@@ -7,7 +7,7 @@ import sys
 from millwright_api.errors import MillwrightError
 from millwright_api.search import Search
 from millwright_runner import manifest, registry
-from millwright_runner.cli import screen
+from millwright_runner.cli import azureml, screen
 from millwright_runner.cli.options import DebugOption, JsonOption, ManifestArgument, QuietOption, SetOption
 from millwright_runner.data.text import check_format
 from millwright_runner.evaluation import bind_metrics, check_formats
@@ -52,7 +52,9 @@ def command(
         imported = {"notTakenOver": list(job.imported)} if job.imported else {}
         named = {"passes": passes, "data": data, "metrics": [metric.name for metric in metrics]}
         space = {"search": {"points": size(searched), "notes": notes}} if searched else {}
-        screen.print_json({"valid": True, "name": job.job.metadata.name, **named, **space, **imported})
+        screen.print_json(
+            {"valid": True, "name": job.job.metadata.name, **named, **space, **imported, **azureml.as_document(job.job)}
+        )
     elif not quiet:
         screen.tell_imported(job.imported)
         screen.tell_notes(notes)
@@ -65,7 +67,7 @@ def command(
             parts.append(f"{plural(len(metrics), 'metric')} ({', '.join(metric.name for metric in metrics)})")
         if searched:
             parts.append(f"a search ({plural(len(searched.parameters), 'parameter')}, {points(searched)})")
-        sys.stdout.write(f"{job.name} is valid: {', '.join(parts)}\n")
+        sys.stdout.write(f"{job.name} is valid: {', '.join(parts + azureml.told(job.job))}\n")
 
 
 def points(search: Search) -> str:
