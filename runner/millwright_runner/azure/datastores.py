@@ -109,21 +109,28 @@ def _unsupported(name: str, kind: str, where: object) -> DatastoreNotSupported:
     )
 
 
-def _address(found: Any, account: str) -> str:
-    """Returns an account's address: its own host, or by path where the endpoint is a machine's, as emulators have it."""
-    protocol, endpoint = found.protocol or "https", str(found.endpoint or "core.windows.net").strip("/")
-    host = urlsplit(f"//{endpoint}")
-    if host.port is not None or host.hostname == "localhost" or _is_address(host.hostname or ""):
-        return f"{protocol}://{endpoint}/{account}"
-    return f"{protocol}://{account}.blob.{endpoint}"
+def split_blob(url: str) -> tuple[str, str, str]:
+    """Returns the address of a place's account, its container and its key; queries are dropped, what is encoded stays so."""
+    parts = urlsplit(url)
+    path = parts.path.lstrip("/").split("/")
+    accounts = path[:1] if is_machine(parts.netloc) else []
+    rest = path[len(accounts) :]
+    return "/".join([f"{parts.scheme}://{parts.netloc}", *accounts]), rest[0], "/".join(rest[1:])
 
 
-def _is_address(host: str) -> bool:
+def is_machine(host: str) -> bool:
+    """Whether a host is a machine's, which has accounts in its paths, as emulators do; in Azure each has a name of its own."""
+    named = urlsplit(f"//{host}")
     try:
-        ipaddress.ip_address(host)
+        ipaddress.ip_address(named.hostname or "")
     except ValueError:
-        return False
+        return named.port is not None or named.hostname == "localhost"
     return True
+
+
+def _address(found: Any, account: str) -> str:
+    protocol, endpoint = found.protocol or "https", str(found.endpoint or "core.windows.net").strip("/")
+    return f"{protocol}://{endpoint}/{account}" if is_machine(endpoint) else f"{protocol}://{account}.blob.{endpoint}"
 
 
 def _credential(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from millwright_api.v1alpha1 import Model
 from millwright_runner.models.facts import FoundModel, ModelFacts, linear_modules
+from millwright_runner.stores import open_store
 from millwright_runner.volumes import place_of, volume_name
 
 __all__ = ["FoundModel", "ModelFacts", "find_model", "linear_modules"]
@@ -34,10 +35,15 @@ def find_model(
         from millwright_runner.models.hub import find_on_hub  # imports the hub's client
 
         return find_on_hub(model.hugging_face, home, trusted=trusted)
-    if model.s3 is not None:
-        from millwright_runner.models.s3 import find_s3
+    if model.azure_ml is not None:
+        from millwright_runner.models.azureml import find_azureml  # imports Azure's SDKs
 
-        return find_s3(model.s3, home, trusted=trusted)
+        return find_azureml(model.azure_ml, base, home, trusted=trusted)
+    if (location := model.s3 or model.azure_blob) is not None:
+        from millwright_runner.models.stored import find_stored
+
+        place = location.model_copy(update={"uri": f"{location.uri.rstrip('/')}/"})
+        return find_stored(open_store(place), home, trusted=trusted)
     from millwright_runner.models.local import find_local
 
     if model.volume is not None:
