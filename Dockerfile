@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
-# Millwright's three images, of one file:
+# Millwright's four images, of one file:
 #   docker build --target operator .     turns resources into Jobs: no torch, no object store
 #   docker build --target preflight .    looks at a job on a CPU before an accelerator is asked for: no torch
+#   docker build --target azure .        the same with Azure's SDKs; submits jobs to Azure ML and follows them
 #   docker build --target runner .       everything; also what `docker run … run job.yaml` starts
 # podman and buildah (--isolation chroot too) build the same. Dependencies lie in a layer of their own per image, from
 # requirements/*.lock with hashes; the code is the last layer, so a change of it is one layer of kilobytes.
@@ -44,6 +45,12 @@ RUN python -m venv --without-pip /opt/millwright \
  && pip --python /opt/millwright/bin/python install --require-hashes -r /opt/requirements.lock \
  && cd /opt/millwright/lib/python3.11/site-packages/pyarrow \
  && rm -r include src tests libarrow_flight.* libarrow_python_flight.* _flight.* libarrow_s3.* _s3fs.*
+
+# The preflight's layer is below it, and only what Azure needs on top.
+FROM preflight-dependencies AS azure-dependencies
+ARG PIP_CERT
+COPY requirements/azure.lock /opt/requirements.lock
+RUN pip --python /opt/millwright/bin/python install --require-hashes -r /opt/requirements.lock
 
 FROM base AS runner-dependencies
 ARG PIP_CERT
@@ -89,6 +96,20 @@ ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Millwright preflight" \
       org.opencontainers.image.description="Looks at an OptimizationJob on a CPU before an accelerator is asked for" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+
+FROM azure-dependencies AS azure
+WORKDIR /home/millwright
+USER 65532:65532
+ENTRYPOINT ["python", "-m", "millwright_runner.pod"]
+CMD ["preflight"]
+COPY --from=code /code/ /opt/millwright/
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Millwright azure" \
+      org.opencontainers.image.description="Looks at OptimizationJobs in Azure, submits them to Azure ML and follows them" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -69,6 +69,19 @@ class WriteStatus:
 
 
 @dataclass(frozen=True)
+class PatchFinalizers:
+    """Set the finalizers of the OptimizationJob, on top of the very object that was seen.
+
+    Attributes:
+        finalizers: all of them, others' included.
+        resource_version: refuse (and read again) when the object has moved on.
+    """
+
+    finalizers: tuple[str, ...]
+    resource_version: str
+
+
+@dataclass(frozen=True)
 class Tell:
     """Post an Event on the OptimizationJob, once: `identity` makes its name."""
 
@@ -85,4 +98,6 @@ class LookAgain:
     seconds: float
 
 
-Action = CreateJob | PatchJob | DeleteJob | ApplyManifest | DeleteManifest | WriteStatus | Tell | LookAgain
+Action = (
+    CreateJob | PatchJob | DeleteJob | ApplyManifest | DeleteManifest | WriteStatus | PatchFinalizers | Tell | LookAgain
+)

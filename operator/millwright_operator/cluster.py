@@ -3,7 +3,8 @@
 What may be asked, and is what the chart grants. In each namespace that is watched:
 
     ============================  ==================================  =============================================
-    optimizationjobs              get list watch                      get: after a refused status write
+    optimizationjobs              get list watch patch                get: after a refused status write; patch: the
+                                                                      finalizer of those that run on Azure ML
     optimizationjobs/status       patch                               server-side apply
     jobs (batch)                  get list watch create patch delete  get: whose is the one that exists already
     pods                          list watch                          list: is a writer left

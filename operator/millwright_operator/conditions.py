@@ -2,7 +2,7 @@
 
     state                          Ready            Reconciling  Stalled  others
     validating, pending, running   False            True         -        Validated, Running
-    queued (Kueue)                 False            True         -        Running=False
+    queued (Kueue, Azure ML)       False            True         -        Running=False
     waits for a person             False            -            True     Running=False
     suspended by its user          False            -            -        Suspended=True
     refused by the preflight       False            -            True     Validated=False; waits for an edit

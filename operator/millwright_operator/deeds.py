@@ -21,6 +21,7 @@ from millwright_operator.actions import (
     DeleteJob,
     DeleteManifest,
     LookAgain,
+    PatchFinalizers,
     PatchJob,
     Tell,
     WriteStatus,
@@ -95,9 +96,12 @@ class Deeds:
                 elif not await self._one(resource, action):
                     return WRITER_LEFT_SECONDS
             except ApiError as error:
-                if "NamespaceTerminating" in error.causes:
+                if "NamespaceTerminating" not in error.causes:
+                    raise
+                if not resource.deleting:
                     return None  # the job itself is about to go
-                raise
+                self.refused[resource.key] = Refusal(error.message, for_good=True, namespace_goes=True)
+                raise Stale from error
         return again
 
     async def _one(self, resource: Resource, action: Action) -> bool:
@@ -115,6 +119,8 @@ class Deeds:
                 await self._delete("configmaps", resource, action.name, None)
             case WriteStatus():
                 await self._status(resource, action)
+            case PatchFinalizers():
+                await self._finalizers(resource, action)
             case Tell():
                 await self._tell(resource, action)
         return True
@@ -154,7 +160,9 @@ class Deeds:
         """
         found = await self._cluster.ask("GET", path_of("jobs", resource.key.namespace, name))
         owners = [owner.get("uid") for owner in found["metadata"].get("ownerReferences") or []]
-        if resource.uid not in owners:
+        labels = found["metadata"].get("labels") or {}
+        cancels = labels.get(names.LABEL_ROLE) == "cancel" and labels.get(names.LABEL_JOB) == resource.key.name
+        if resource.uid not in owners and not (cancels and not owners):
             message = f"a Job of this name exists and belongs to something else (owners: {owners or 'none'}); delete it"
             error = ApiError(f"POST Job {name}", 409, reason="AlreadyExists", message=message)
             await self._refused(resource, name, error)
@@ -165,7 +173,7 @@ class Deeds:
     async def _refused(self, resource: Resource, name: str, error: ApiError) -> None:
         """Keeps a refusal for the next look, whose status says it, and tells it."""
         message = f"Job {name} could not be created: {error.message}"
-        self.refused[resource.key] = Refusal(message, for_good=error.status != 403)
+        self.refused[resource.key] = Refusal(message, for_good=error.status != 403, job=name)
         await self._tell(resource, Tell("Warning", "JobNotCreated", message, f"not-created/{name}/{message}"))
 
     async def _patch(self, resource: Resource, action: PatchJob) -> None:
@@ -202,6 +210,28 @@ class Deeds:
         done = await self._cluster.ask("PATCH", path, action.body, APPLY, fieldManager=FIELD_MANAGER, force=True)
         self._metrics.wrote("configmap-apply")
         self._take("configmaps", done)
+
+    async def _finalizers(self, resource: Resource, action: PatchFinalizers) -> None:
+        """Writes metadata alone: spec and status of a body that a merge leaves out stay as they are."""
+        key = resource.key
+        meta = {
+            "uid": resource.uid,
+            "resourceVersion": action.resource_version,
+            "finalizers": list(action.finalizers),
+        }
+        path = path_of("optimizationjobs", key.namespace, key.name)
+        try:
+            done = await self._cluster.ask("PATCH", path, {"metadata": meta}, MERGE)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                if error.status == 403 and not resource.deleting:
+                    message = f"the finalizer could not be set: {error.message}"
+                    self.refused[key] = Refusal(message, for_good=False)
+                raise
+            await self._read_again(resource)
+            raise Stale from error
+        self._metrics.wrote("finalizer")
+        self._take("optimizationjobs", done)
 
     async def _status(self, resource: Resource, action: WriteStatus) -> None:
         key = resource.key

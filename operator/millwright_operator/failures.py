@@ -124,7 +124,8 @@ def _when(pod: SeenPod) -> tuple[str, str, str]:
 def _out_of_memory(pod: SeenPod, report: RunReport | None) -> Finding:
     limit = f"limit {pod.memory_limit}" if pod.memory_limit else "no limit of its own: the node had no more"
     peak = f", peak {spoken(report.peak_memory_bytes)}" if report and report.peak_memory_bytes else ""
-    where = "execution.kubernetes.resources.limits.memory"
+    small = pod.role not in ("stage", "trial") or pod.courier
+    where = "preflight.resources of the operator's chart" if small else "execution.kubernetes.resources.limits.memory"
     return Finding("OOMKilled", f"the container was killed for memory: {limit}{peak}; raise {where}")
 
 

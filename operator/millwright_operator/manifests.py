@@ -11,6 +11,7 @@ from typing import Any
 
 from millwright_api import names
 from millwright_api.execution import Resources
+from millwright_api.sources import DataSource, Model
 from millwright_api.v1alpha1 import Spec
 from millwright_operator import stages
 from millwright_operator.observed import Resource
@@ -24,11 +25,25 @@ FINAL_EXIT_CODES = (2, 3)
 SEGMENT_DIGITS = 16
 """Of a segment's key, in its label."""
 
-PREFLIGHT_RETRIES, REPORT_RETRIES = 2, 6
+PREFLIGHT_RETRIES, REPORT_RETRIES, CANCEL_RETRIES = 2, 6, 3
+
+CANCEL_SECONDS = 300
+"""How long the Job that cancels may take: a deletion waits for it."""
 
 
 def config_map(resource: Resource, platform: Platform) -> JsonMap:
     """Returns the ConfigMap that the job's pods read: the recipe, and the CA of the progress endpoint."""
+    meta = _metadata(resource, stages.manifest_name(resource), _labels(resource))
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": _data(resource, platform)}
+
+
+def cancel_map(resource: Resource, platform: Platform) -> JsonMap:
+    """Returns the same for the pod that cancels; it belongs to nobody, so that it is there while its owner goes."""
+    meta = _nobodys(_metadata(resource, stages.cancel_name(resource), _labels(resource)))
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": _data(resource, platform)}
+
+
+def _data(resource: Resource, platform: Platform) -> dict[str, str]:
     manifest = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
@@ -38,8 +53,7 @@ def config_map(resource: Resource, platform: Platform) -> JsonMap:
     data = {names.MANIFEST_FILE: json.dumps(manifest, sort_keys=True, ensure_ascii=False)}
     if platform.progress_ca:
         data[names.CA_FILE] = platform.progress_ca
-    meta = _metadata(resource, stages.manifest_name(resource), _labels(resource))
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+    return data
 
 
 def preflight_job(resource: Resource, spec: Spec, platform: Platform) -> JsonMap:
@@ -58,6 +72,7 @@ def preflight_job(resource: Resource, spec: Spec, platform: Platform) -> JsonMap
             manifest=stages.manifest_name(resource),
             resources=dict(platform.preflight_resources),
             env=env,
+            uid=resource.uid,
         ),
         backoffLimit=PREFLIGHT_RETRIES,
         activeDeadlineSeconds=platform.preflight_deadline,
@@ -93,10 +108,11 @@ def stage_job(
         spec,
         "stage",
         platform,
-        image=_runner_image(spec, platform),
+        image=_working_image(spec, platform),
         manifest=stages.manifest_name(resource),
-        resources=_resources(stage.resources),
+        resources=_resources(spec, stage.resources, platform),
         env=[steps, *_found(trials)],
+        uid=resource.uid,
     )
     return _working(resource, spec, pod, name=name, labels=labels, backoff_limit=backoff_limit, deadline=deadline)
 
@@ -136,10 +152,11 @@ def trial_job(
         spec,
         "trial",
         platform,
-        image=_runner_image(spec, platform),
+        image=_working_image(spec, platform),
         manifest=stages.manifest_name(resource),
-        resources=_resources(resources),
+        resources=_resources(spec, resources, platform),
         env=[{"name": key, "value": value} for key, value in env.items()],
+        uid=resource.uid,
     )
     return _working(resource, spec, pod, name=name, labels=labels, backoff_limit=backoff_limit, deadline=deadline)
 
@@ -159,9 +176,36 @@ def report_job(resource: Resource, spec: Spec, platform: Platform, trials: str |
             manifest=stages.manifest_name(resource),
             resources=dict(platform.preflight_resources),
             env=[_all_steps(spec), *_found(trials)],
+            uid=resource.uid,
         ),
         backoffLimit=REPORT_RETRIES,
     )
+
+
+def cancel_job(resource: Resource, spec: Spec, platform: Platform) -> JsonMap:
+    """Returns the Job that makes sure that nothing of a job runs on Azure ML; like its ConfigMap it belongs to nobody, and
+    goes by itself when nobody is there to delete it."""
+    name = stages.cancel_name(resource)
+    pod = pod_spec(
+        spec,
+        "cancel",
+        platform,
+        image=platform.azure_image,
+        manifest=name,
+        resources=dict(platform.preflight_resources),
+        env=[],
+        uid=resource.uid,
+    )
+    job = _job(
+        resource,
+        name,
+        _labels(resource, "cancel"),
+        pod,
+        backoffLimit=CANCEL_RETRIES,
+        activeDeadlineSeconds=CANCEL_SECONDS,
+        ttlSecondsAfterFinished=CANCEL_SECONDS,
+    )
+    return job | {"metadata": _nobodys(job["metadata"])}
 
 
 def stage_labels(resource: Resource, index: int) -> dict[str, str]:
@@ -250,6 +294,10 @@ def _metadata(resource: Resource, name: str, labels: dict[str, str]) -> JsonMap:
     return {"name": name, "namespace": resource.key.namespace, "labels": labels, "ownerReferences": [owner]}
 
 
+def _nobodys(metadata: JsonMap) -> JsonMap:
+    return {key: value for key, value in metadata.items() if key != "ownerReferences"}
+
+
 def _labels(resource: Resource, role: names.Role | None = None) -> dict[str, str]:
     return {
         "app.kubernetes.io/managed-by": "millwright",
@@ -262,16 +310,34 @@ def _runner_image(spec: Spec, platform: Platform) -> str:
     return spec.execution.kubernetes.image or platform.runner_image
 
 
+def _working_image(spec: Spec, platform: Platform) -> str:
+    """Of a stage's and a trial's pod; on Azure ML the work is done in execution.azureML's environment."""
+    return platform.azure_image if spec.execution.azure_ml else _runner_image(spec, platform)
+
+
 def _light_image(spec: Spec, platform: Platform) -> str:
     metrics = spec.evaluation.metrics if spec.evaluation else ()
-    plugins = any(entry.custom for entry in (*spec.passes, *metrics))
-    return _runner_image(spec, platform) if plugins else platform.preflight_image
+    if any(entry.custom for entry in (*spec.passes, *metrics)):
+        return _runner_image(spec, platform)
+    return platform.azure_image if _names_azure(spec) else platform.preflight_image
+
+
+def _names_azure(spec: Spec) -> bool:
+    """Whether a job reads, writes or runs in Azure; the runner's image has what that takes, the preflight's has not."""
+    sources: list[Model | DataSource] = [spec.model, *(entry.source for entry in spec.data)]
+    return bool(
+        spec.execution.azure_ml
+        or spec.output.azure_blob
+        or any(source.azure_blob or source.azure_ml for source in sources)
+    )
 
 
 def _all_steps(spec: Spec) -> JsonMap:
     return {"name": names.ENV_STEPS, "value": f"0:{len(spec.passes)}"}
 
 
-def _resources(resources: Resources) -> JsonMap:
+def _resources(spec: Spec, resources: Resources, platform: Platform) -> JsonMap:
+    if spec.execution.azure_ml:
+        return dict(platform.preflight_resources)
     plain: JsonMap = resources.model_dump(by_alias=True, exclude_defaults=True)
     return plain

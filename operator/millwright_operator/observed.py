@@ -34,7 +34,8 @@ class Resource:
         spec: as the API server has it, defaults filled in.
         status: as last written.
         requested_at: the annotation that asks for another preflight.
-        deleting: whether it is being deleted.
+        finalizers: what has to be taken away before it is gone.
+        deleted_at: when it was deleted, RFC 3339, while a finalizer holds it; None: it was not.
     """
 
     key: Key
@@ -44,7 +45,13 @@ class Resource:
     spec: Mapping[str, Any]
     status: Status
     requested_at: str | None = None
-    deleting: bool = False
+    finalizers: tuple[str, ...] = ()
+    deleted_at: str | None = None
+
+    @property
+    def deleting(self) -> bool:
+        """Whether it is being deleted."""
+        return self.deleted_at is not None
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,8 @@ class SeenPod:
         memory_limit: of its container, as written.
         image: of its container.
         segment: of a search's trials: the segment's label.
+        gone_by: of one that is being deleted: the end of its grace period, RFC 3339.
+        courier: whether it has Azure ML do the passes.
     """
 
     name: str
@@ -100,6 +109,8 @@ class SeenPod:
     memory_limit: str | None = None
     image: str | None = None
     segment: str | None = None
+    gone_by: str | None = None
+    courier: bool = False
 
     @property
     def finished(self) -> bool:
@@ -186,11 +197,15 @@ class Refusal:
 
     Attributes:
         message: the Job's name and the server's words.
+        job: the Job's name.
         for_good: whether the same Job is refused again (it is invalid, or its name is taken); else a quota may get free.
+        namespace_goes: whether that is since the namespace is being deleted.
     """
 
     message: str
     for_good: bool
+    job: str = ""
+    namespace_goes: bool = False
 
 
 @dataclass(frozen=True)

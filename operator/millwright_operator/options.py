@@ -91,6 +91,12 @@ class Options:
     preflight_image: str = _setting(
         "MILLWRIGHT_PREFLIGHT_IMAGE", _text, "millwright/preflight", "Image of preflights and reports: light, no torch."
     )
+    azure_image: str = _setting(
+        "MILLWRIGHT_AZURE_IMAGE",
+        _text,
+        "millwright/azure",
+        "Image of preflights and reports of jobs that name something in Azure, and of the pods that run a job on Azure ML.",
+    )
     image_pull_policy: str = _setting(
         "MILLWRIGHT_IMAGE_PULL_POLICY",
         _one_of("", "Always", "IfNotPresent", "Never"),
@@ -98,7 +104,7 @@ class Options:
         "imagePullPolicy of all pods. Empty: as Kubernetes decides.",
     )
     preflight_resources: Mapping[str, Any] = _setting(
-        "MILLWRIGHT_PREFLIGHT_RESOURCES", _object, "{}", "Resources of preflights and reports, as JSON."
+        "MILLWRIGHT_PREFLIGHT_RESOURCES", _object, "{}", "Resources of pods that do no passes, as JSON."
     )
     preflight_deadline: int = _setting(
         "MILLWRIGHT_PREFLIGHT_DEADLINE",
@@ -215,6 +221,7 @@ class Options:
         return Platform(
             runner_image=self.runner_image,
             preflight_image=self.preflight_image,
+            azure_image=self.azure_image,
             image_pull_policy=self.image_pull_policy or None,
             progress_url=self.progress_url if reports else None,
             progress_ca=progress_ca if reports else None,

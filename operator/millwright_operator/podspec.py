@@ -18,7 +18,7 @@ TOKEN_SECONDS = 3600
 """Life of the token for the progress endpoint; the kubelet renews it."""
 
 WORKING: tuple[names.Role, ...] = ("stage", "trial")
-"""Roles whose pods do passes."""
+"""Roles whose pods do passes, or have Azure ML do them."""
 
 JsonMap = dict[str, Any]
 
@@ -32,6 +32,7 @@ def pod_spec(
     manifest: str,
     resources: JsonMap,
     env: list[JsonMap],
+    uid: str,
 ) -> JsonMap:
     """Returns a pod's spec.
 
@@ -44,17 +45,22 @@ def pod_spec(
         manifest: name of the job's ConfigMap.
         resources: of its container.
         env: besides what every pod has.
+        uid: the OptimizationJob's.
     """
     kubernetes, template = spec.execution.kubernetes, spec.execution.kubernetes.pod_template
-    program = "stage" if role == "trial" else role
-    env = [*env, *([{"name": names.ENV_IMAGE, "value": image}] if role in WORKING else [])]
+    there = spec.execution.azure_ml is not None
+    program: str = "stage" if role == "trial" else role
+    if role in WORKING and there:
+        program = "azureml"
+    elif role in WORKING:
+        env = [*env, {"name": names.ENV_IMAGE, "value": image}]
     volumes, mounts = _volumes(spec, role, platform, manifest)
     container = {
         "name": names.CONTAINER,
         "image": image,
         **({"imagePullPolicy": platform.image_pull_policy} if platform.image_pull_policy else {}),
         "command": ["python", "-m", "millwright_runner.pod", program],
-        "env": [*(_plain(e) for e in template.env), *_environment(platform, role), *env],
+        "env": [*(_plain(e) for e in template.env), *_environment(platform, role, uid), *env],
         "envFrom": [{"secretRef": {"name": credential.secret_name}} for credential in spec.credentials],
         "resources": resources,
         "securityContext": {
@@ -140,12 +146,13 @@ def _memory(size: str) -> list[JsonMap]:
     return [{"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": size}}]
 
 
-def _environment(platform: Platform, role: names.Role) -> list[JsonMap]:
+def _environment(platform: Platform, role: names.Role, uid: str) -> list[JsonMap]:
     values = {
         "HOME": names.SCRATCH_FOLDER,
         "TMPDIR": names.SCRATCH_FOLDER,
         "MILLWRIGHT_HOME": f"{names.SCRATCH_FOLDER}/millwright",
         names.ENV_VOLUMES: names.VOLUMES_FOLDER,
+        names.ENV_UID: uid,
     }
     if platform.allow_remote_code:
         values[names.ENV_ALLOW_REMOTE_CODE] = "1"

@@ -25,6 +25,8 @@ from millwright_operator.conditions import Said, State, conditions, finished
 from millwright_operator.fitting import fitted
 from millwright_operator.observed import Children, Heard, Resource
 from millwright_operator.platform import Platform
+from millwright_operator.release import drop, held, hold, let_go, must_hold
+from millwright_operator.remote import runs_there
 from millwright_operator.searchstages import stages_at
 from millwright_operator.story import story
 from millwright_operator.working import work
@@ -49,11 +51,11 @@ def reconcile(
         now: the present time, with its time zone.
         memory: saves asking a search's course the same again; it changes no answer.
     """
-    if resource.deleting:
-        return ()
     mine = _own(children, resource.uid)
+    if resource.deleting:
+        return let_go(resource, mine, platform, now) if held(resource) else ()
     if finished(resource.status):
-        return _afterwards(resource, mine)
+        return _afterwards(resource, mine) or (let_go(resource, mine, platform, now) if held(resource) else ())
     try:
         spec = Spec.model_validate(resource.spec)
     except ValidationError as error:
@@ -61,7 +63,13 @@ def reconcile(
     stages = stages_at(spec, resource.status.search)
     case = Case(resource, resource.status, spec, stages, mine, heard, platform, now, memory or Memory())
     case.memory.begin(resource)
-    return _actions(resource, mine, work(case) if resource.status.start_time else look(case))
+    if held(resource) and not runs_there(spec):
+        return (drop(resource),)  # an edit before the start
+    decision = work(case) if resource.status.start_time else look(case)
+    if must_hold(resource, spec, mine, decision.then):
+        refused = decision.status if mine.refused and decision.status != resource.status else None
+        return (WriteStatus(refused, resource.resource_version),) if refused else (hold(resource),)
+    return _actions(resource, mine, decision)
 
 
 def _actions(resource: Resource, children: Children, decision: Decision) -> tuple[Action, ...]:
@@ -81,7 +89,8 @@ def _actions(resource: Resource, children: Children, decision: Decision) -> tupl
 
 def _afterwards(resource: Resource, children: Children) -> tuple[Action, ...]:
     """An end is for ever. What is left to do: the Jobs' time to live, now that the end is stored; the removal of what
-    should not run; and the generation, for an edit of what may still be edited is seen, and changes nothing."""
+    should not run; and the generation, for an edit of what may still be edited is seen, and changes nothing. Only then the
+    finalizer goes."""
     ttl = resource.spec.get("ttlSecondsAfterFinished")
     actions: list[Action] = []
     if resource.status.observed_generation != resource.generation:
@@ -89,7 +98,7 @@ def _afterwards(resource: Resource, children: Children) -> tuple[Action, ...]:
         change = {"observed_generation": resource.generation, "conditions": seen}
         actions.append(WriteStatus(resource.status.model_copy(update=change), resource.resource_version))
     for job in children.jobs:
-        if job.deleting:
+        if job.deleting or (job.role == "cancel" and held(resource)):
             continue
         if not job.finished:
             actions.append(DeleteJob(job.name, job.uid))

@@ -18,6 +18,7 @@ from millwright_operator.conditions import State
 from millwright_operator.failures import Finding, of_job, waits_for
 from millwright_operator.manifests import label
 from millwright_operator.observed import SeenJob
+from millwright_operator.remote import waits_there
 from millwright_operator.searchstages import stages_at
 from millwright_operator.segmentjobs import Look, look
 from millwright_operator.stages import Stage, trial_name
@@ -124,6 +125,14 @@ def _running(at: Standing, stage: Stage, course: Course, seen: Look) -> Decision
     jobs = "1 Job runs" if len(seen.running) == 1 else f"{len(seen.running)} Jobs run"
     best = best_of(at.search) if at.search else ""
     message = f"{_told(at)}, {jobs}" + (f"; best so far: {best}" if best else "")
+    heard = at.case.heard
+    said = next((pod for pod in seen.running.values() if heard and pod.uid == heard.pod_uid), None)
+    pod = said or next(iter(seen.running.values()))
+    # of several couriers only the one that spoke last is known: once one has run, the search runs
+    there = waits_there(at.case, pod, pod.name) if at.case.status.phase != "Running" else None
+    if there:
+        state = state_of(at, "Queued", "QueuedOnAzureML", f"{message}; {there}")
+        return decided(at.entered(stage.index, phase="Queued"), state)
     at = at.entered(stage.index, phase="Running")
     status = decided(at, state_of(at, "Running", "StageRunning", message)).status
     return Decision(status.model_copy(update=_heard(at, course, seen)))

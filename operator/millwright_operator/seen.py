@@ -30,7 +30,8 @@ def resource(body: Body) -> Resource:
         spec=dict(_mapping(body.get("spec"))),
         status=status(_mapping(body.get("status"))),
         requested_at=_text(_mapping(meta.get("annotations")).get(names.ANNOTATION_REQUESTED)),
-        deleting=bool(meta.get("deletionTimestamp")),
+        finalizers=tuple(f for f in meta.get("finalizers") or () if isinstance(f, str)),
+        deleted_at=_text(meta.get("deletionTimestamp")),
     )
 
 
@@ -112,6 +113,8 @@ def pod(body: Body) -> SeenPod | None:
         evicted=(_text(state.get("message")) or "") if state.get("reason") == "Evicted" else None,
         memory_limit=str(limits["memory"]) if "memory" in limits else None,
         image=_text(template.get("image")),
+        gone_by=_text(meta.get("deletionTimestamp")),
+        courier=[*(template.get("command") or ())][-1:] == ["azureml"],
         segment=_labels(body).get(names.LABEL_SEGMENT),
     )
 

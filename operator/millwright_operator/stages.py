@@ -94,6 +94,12 @@ def report_name(resource: Resource) -> str:
     return child_name(resource.key.name, _mark(resource, "report"), "r")
 
 
+def cancel_name(resource: Resource) -> str:
+    """Returns the name of the Job that makes sure that nothing runs on Azure ML, and of its ConfigMap. Of the uid alone: a
+    Job that belongs to nobody must be found again whatever becomes of the spec."""
+    return child_name(resource.key.name, fingerprint([resource.uid, "cancel"]), "c")
+
+
 def limits(spec: Spec) -> str:
     """Returns what each stage may use, as JSON for the preflight: one mapping a stage with `steps` (first:end),
     `memory`, `accelerator` (memory of one) and `ephemeralStorage` in bytes or null, and `accelerators` (how many)."""

@@ -13,6 +13,7 @@ from millwright_operator.clock import written
 from millwright_operator.conditions import Said, State, condition, conditions
 from millwright_operator.failures import WAITING, Finding, report_of
 from millwright_operator.observed import SeenJob, SeenPod
+from millwright_operator.remote import known_of
 from millwright_operator.stages import Stage
 
 
@@ -83,6 +84,7 @@ def decided(at: Standing, state: State, running: Stage | None = None) -> Decisio
                 "artifacts": at.artifacts,
                 "evaluation": at.evaluation,
                 "search": at.search,
+                "remote": known_of(case),
             }
         )
     )

@@ -83,7 +83,7 @@ def _lost(resource: Resource, children: Children, old: StageStatus, now: StageSt
     if pod:
         message = f"{title}: pod {pod.name} was taken away ({pod.disrupted}); it costs no attempt"
         yield _tell(resource, "Warning", disruption(pod), message, pod.uid)
-    elif now.phase == "Queued":
+    elif now.phase == "Queued" and now.pod is None:
         message = f"{title}: its queue took its resources back; it goes on when they are free"
         yield _tell(resource, "Normal", "Preempted", message, old.pod)
 

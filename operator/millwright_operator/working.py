@@ -17,6 +17,7 @@ from millwright_operator.case import GRACE_SECONDS, Case, Decision, applied
 from millwright_operator.clock import remaining, seconds_between, written
 from millwright_operator.failures import end_of, good_report, of_job, waits_for
 from millwright_operator.observed import SeenJob, SeenPod
+from millwright_operator.remote import waits_there
 from millwright_operator.search import search
 from millwright_operator.searchstages import conclusion, found
 from millwright_operator.stages import TRIALS, Stage
@@ -98,7 +99,11 @@ def _watch(at: Standing, stage: Stage, job: SeenJob) -> Decision:
     raised = job.backoff_limit is not None and job.backoff_limit < wanted
     then: tuple[Action, ...] = (*applied(case), *((PatchJob(job.name, {"backoffLimit": wanted}),) if raised else ()))
     pods = case.pods_of(job.name)
-    if attempt(pods):
+    if pod := attempt(pods):
+        there = waits_there(case, pod, known(case)[stage.index].pod)
+        if there:
+            state = state_of(at, "Queued", "QueuedOnAzureML", f"{name_of(case, stage)} waits, {there}")
+            return Decision(decided(at.entered(stage.index, phase="Queued"), state).status, then)
         message = f"{name_of(case, stage)}, attempt {entry.attempts} of {case.spec.retry.max_attempts}"
         decision = decided(
             at.entered(stage.index, phase="Running"), state_of(at, "Running", "StageRunning", message), stage

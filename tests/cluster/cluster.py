@@ -64,7 +64,7 @@ class Cluster:
     """A cluster with its object store and the project's images.
 
     Attributes:
-        images: references of the images by their target: operator, preflight, runner.
+        images: references of the images by their target: operator, preflight, azure, runner.
         is_ground: whether it is the project's own, whose programs can be stopped.
     """
 

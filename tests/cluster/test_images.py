@@ -12,8 +12,8 @@ from tests.cluster.cluster import PROJECT, Cluster
 from tests.cluster.ground import images
 from tests.cluster.pods import ask_python, run_in_pod
 
-TARGETS = ("operator", "preflight", "runner")
-LIGHT_MEGABYTES = 450
+TARGETS = ("operator", "preflight", "azure", "runner")
+LIGHT_MEGABYTES = {"operator": 450, "preflight": 450, "azure": 520}
 POD = "millwright_runner.pod"
 ASK = """
 import optuna
@@ -27,12 +27,15 @@ FACTS = """
 import importlib.util, json, os, pathlib, pwd, sys
 import millwright_api
 modules = ["torch", "boto3", "pandas", "datasets", "transformers", "numpy", "kopf", "kubernetes", "pyarrow", "pip",
-           "optuna", "sqlalchemy", "millwright_operator", "millwright_runner", "millwright_search", "onnxruntime_genai", "peft"]
+           "azure.ai.ml", "optuna", "sqlalchemy", "millwright_operator", "millwright_runner", "millwright_search", "onnxruntime_genai", "peft"]
 code = pathlib.Path(millwright_api.__file__).parent
+def found(name):
+    parts = name.split(".")
+    return all(importlib.util.find_spec(".".join(parts[:n])) for n in range(1, len(parts) + 1))
 compiled = [p for p in code.rglob("*.py") if not pathlib.Path(importlib.util.cache_from_source(p)).exists()]
 print(json.dumps({
     "uid": os.getuid(), "gid": os.getgid(), "name": pwd.getpwuid(os.getuid()).pw_name,
-    "has": [m for m in modules if importlib.util.find_spec(m)],
+    "has": [m for m in modules if found(m)],
     "safe_path": sys.flags.safe_path, "not_compiled": [str(p) for p in compiled],
     "writable": os.access(code, os.W_OK), "caches": [p for p in ["/root/.cache/pip", "/home/millwright/.cache"] if os.path.exists(p)],
 }))
@@ -52,6 +55,10 @@ class TestWhatIsInThem:
             ("operator", {"kopf", "kubernetes", "numpy", "optuna", "millwright_operator", "millwright_search"}),
             ("preflight", {"boto3", "pyarrow", "millwright_operator", "millwright_runner", "millwright_search"}),
             (
+                "azure",
+                {"boto3", "pyarrow", "azure.ai.ml", "millwright_operator", "millwright_runner", "millwright_search"},
+            ),
+            (
                 "runner",
                 {
                     "torch",
@@ -65,6 +72,7 @@ class TestWhatIsInThem:
                     "optuna",
                     "sqlalchemy",
                     "peft",
+                    "azure.ai.ml",
                 }
                 | {"millwright_operator", "millwright_runner", "millwright_search"},
             ),
@@ -83,11 +91,11 @@ class TestWhatIsInThem:
     def test_no_cache_of_the_build_is_left(self, facts: dict[str, Any], target: str) -> None:
         assert facts[target]["caches"] == []
 
-    @pytest.mark.parametrize("target", ["operator", "preflight"])
+    @pytest.mark.parametrize("target", sorted(LIGHT_MEGABYTES))
     def test_a_light_image_is_light(self, cluster: Cluster, target: str) -> None:
         cluster.demand_ground("asks the store that the images were built in")
 
-        assert images.megabytes(f"millwright/{target}:dev") <= LIGHT_MEGABYTES
+        assert images.megabytes(f"millwright/{target}:dev") <= LIGHT_MEGABYTES[target]
 
 
 class TestWhoRunsThem:
@@ -112,6 +120,11 @@ class TestEntryPoints:
                 "preflight",
                 ("python", "-c", f"import {POD}.preflight as p, {POD}.report; print(p.__name__)"),
                 "pod.preflight",
+            ),
+            (
+                "azure",
+                ("python", "-c", f"import azure.ai.ml, {POD}.preflight, {POD}.azureml as a; print(a.__name__)"),
+                "pod.azureml",
             ),
             ("runner", ("python", "-c", f"import {POD}.preflight, {POD}.stage as s; print(s.__name__)"), "pod.stage"),
             ("runner", ("millwright", "passes"), "lora"),

@@ -13,7 +13,7 @@ from tests.chart import CHART, NAMESPACE, Object, helm, of_kind, refusal, render
 from millwright_operator.options import Options
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
-IMAGES = ("operator", "preflight", "runner")
+IMAGES = ("operator", "preflight", "azure", "runner")
 
 
 def pod(objects: list[Object], kind: str = "Deployment") -> Object:
@@ -92,6 +92,7 @@ class TestTheOperatorsPod:
         used = {
             "operator": pod(objects)["containers"][0]["image"],
             "preflight": environment(objects)["MILLWRIGHT_PREFLIGHT_IMAGE"],
+            "azure": environment(objects)["MILLWRIGHT_AZURE_IMAGE"],
             "runner": environment(objects)["MILLWRIGHT_RUNNER_IMAGE"],
         }
         assert used == {other: f"millwright/{other}:0.1.0" for other in IMAGES} | {name: f"millwright/{name}@{DIGEST}"}

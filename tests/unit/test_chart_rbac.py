@@ -10,7 +10,7 @@ from tests.chart import NAMESPACE, Object, of_kind, render
 Rights = set[tuple[str, str, str]]
 
 WATCHED: Rights = {
-    *(("millwright.dev", "optimizationjobs", verb) for verb in ("get", "list", "watch")),
+    *(("millwright.dev", "optimizationjobs", verb) for verb in ("get", "list", "watch", "patch")),
     ("millwright.dev", "optimizationjobs/status", "patch"),
     *(("batch", "jobs", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "pods", verb) for verb in ("list", "watch")),

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-TARGETS = ("operator", "preflight", "runner")
+TARGETS = ("operator", "preflight", "azure", "runner")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 STAGES = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", DOCKERFILE, re.M | re.S))
@@ -47,7 +47,11 @@ class TestLocks:
         ("target", "absent"),
         [
             ("operator", {"torch", "boto3", "scipy", "transformers", "huggingface-hub"}),
-            ("preflight", {"torch", "pandas", "datasets", "transformers", "numpy", "kubernetes", "kopf"}),
+            (
+                "preflight",
+                {"torch", "pandas", "datasets", "transformers", "numpy", "kubernetes", "kopf", "azure-ai-ml"},
+            ),
+            ("azure", {"torch", "pandas", "datasets", "transformers", "numpy", "kubernetes", "kopf", "pytest"}),
             ("runner", {"kubernetes", "kopf", "pytest"}),
         ],
     )
@@ -70,6 +74,12 @@ class TestDockerfile:
 
         assert f"COPY requirements/{target}.lock" in stage
         assert "--require-hashes" in stage
+
+    def test_the_image_for_azure_adds_to_the_preflights_and_repeats_nothing_of_it(self) -> None:
+        light, azure = (locked(ROOT / "requirements" / f"{target}.lock").items() for target in ("preflight", "azure"))
+
+        assert "FROM preflight-dependencies AS azure-dependencies\n" in DOCKERFILE
+        assert light < azure
 
     @pytest.mark.parametrize("target", TARGETS)
     def test_no_image_runs_as_root(self, target: str) -> None:

@@ -6,6 +6,7 @@
 - {name: MILLWRIGHT_NAMESPACES, value: {{ join "," .Values.watchNamespaces | quote }}}
 - {name: MILLWRIGHT_RUNNER_IMAGE, value: {{ include "millwright.image" .Values.images.runner | quote }}}
 - {name: MILLWRIGHT_PREFLIGHT_IMAGE, value: {{ include "millwright.image" .Values.images.preflight | quote }}}
+- {name: MILLWRIGHT_AZURE_IMAGE, value: {{ include "millwright.image" .Values.images.azure | quote }}}
 - {name: MILLWRIGHT_IMAGE_PULL_POLICY, value: {{ .Values.imagePullPolicy }}}
 - {name: MILLWRIGHT_PREFLIGHT_RESOURCES, value: {{ toJson .Values.preflight.resources | quote }}}
 - {name: MILLWRIGHT_PREFLIGHT_DEADLINE, value: {{ .Values.preflight.deadlineSeconds | quote }}}

@@ -74,9 +74,10 @@ capabilities: {drop: [ALL]}
 
 {{/* What a reconcile does in a namespace that is watched; the same list for all of them. */}}
 {{- define "millwright.rules" -}}
+# patch: the finalizer of jobs that run on Azure ML, and nothing else; a right for metadata alone there is not
 - apiGroups: [millwright.dev]
   resources: [optimizationjobs]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, patch]
 - apiGroups: [millwright.dev]
   resources: [optimizationjobs/status]
   verbs: [patch]

@@ -65,5 +65,5 @@ TOKENS = {
 
 BASE_IMAGE = "docker.io/library/python:3.11-slim-bookworm"
 PAUSE_IMAGE = "docker.io/ground/pause:1"
-TARGETS = ("operator", "preflight", "runner")
+TARGETS = ("operator", "preflight", "azure", "runner")
 """Of the project's Dockerfile: an image each."""

@@ -39,7 +39,11 @@ STOPPING_TICKS = 2
 
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 PLATFORM = Platform(
-    runner_image="runner:1", preflight_image="light:1", progress_url="https://progress/v1", progress_ca="CA"
+    runner_image="runner:1",
+    preflight_image="light:1",
+    azure_image="azure:1",
+    progress_url="https://progress/v1",
+    progress_ca="CA",
 )
 UID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ from millwright_operator.observed import Heard, Key
 from millwright_operator.platform import Platform
 
 PHI3 = Key("team-a", "phi3")
-PLATFORM = Platform(runner_image="runner:1", preflight_image="light:1")
+PLATFORM = Platform(runner_image="runner:1", preflight_image="light:1", azure_image="azure:1")
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 Play = Callable[[Controller], Awaitable[None]]
 
@@ -315,7 +316,7 @@ class TestProgress:
     def test_a_renewed_ca_reaches_pods_that_run(self, api: FakeApi) -> None:
         async def script(controller: Controller) -> None:
             await running(controller, api)
-            reporting = Platform("runner:1", "light:1", progress_url="https://p:8443/v1/progress", progress_ca="NEW CA")
+            reporting = replace(PLATFORM, progress_url="https://p:8443/v1/progress", progress_ca="NEW CA")
             controller.change_platform(reporting)
             await quiet(controller)
 
@@ -327,7 +328,7 @@ class TestProgress:
     def test_the_same_platform_again_is_no_news(self, api: FakeApi) -> None:
         async def script(controller: Controller) -> None:
             await listed(controller)
-            controller.change_platform(Platform(runner_image="runner:1", preflight_image="light:1"))
+            controller.change_platform(replace(PLATFORM))
             assert controller.queue.depth == 0
 
         play(api, script)
