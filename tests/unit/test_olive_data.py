@@ -130,27 +130,6 @@ def test_a_way_of_loading_without_a_counterpart_blocks(load: dict[str, Any], pat
     assert lines(found)[f"{LOAD}.{path}"] is True
 
 
-def test_a_datastore_of_azure_is_listed_line_by_line_with_what_to_do():
-    store = {"type": "azureml_datastore", "config": {"datastore_name": "d", "relative_path": "sets/train.jsonl"}}
-
-    found, data = converted({"data_name": "json", "data_files": store, "split": "train"})
-
-    assert data["source"] == {"path": "data/train.jsonl"}
-    assert set(lines(found).values()) == {True}
-    assert len(found.unmapped) == 3
-    assert "copy the file to data/train.jsonl" in found.unmapped[0].why
-
-
-@pytest.mark.parametrize(
-    "url", ["azureml://subscriptions/s/resourcegroups/r/workspaces/w/datastores/d/paths/sets/train.jsonl"]
-)
-def test_a_datastores_url_is_listed(url: str):
-    found, data = converted({"data_name": "json", "data_files": url, "split": "train"})
-
-    assert lines(found) == {f"{LOAD}.data_files": True}
-    assert data["source"] == {"path": "data/train.jsonl"}
-
-
 @pytest.mark.parametrize(("words", "text"), [
     ({}, {"columns": ["text"]}),
     ({"text_cols": "phrase"}, {"columns": ["phrase"]}),

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tests.olive.samples import SAMPLES, imported, lines, note_on, sample
+from tests.olive.samples import SAMPLES, imported, note_on, sample
 
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import registry
@@ -77,6 +77,17 @@ def test_the_manifest_says_what_the_workflow_says():
                 {"name": "merge-adapter-weights", "merge": {}},
                 {"name": "builder", "genai": {"precision": "int4"}},
             ],
+            "execution": {
+                "azureML": {
+                    "compute": "Your Azure AI Studio / Azure Machine Learning Service Compute Name",
+                    "environment": {
+                        "image": "Your Azure AI Studio / Azure Machine Learning Service docker",
+                        "condaFile": "conda.yaml",
+                    },
+                    "identity": {"type": "User"},
+                    "secrets": [{"name": "HF_TOKEN", "keyVault": {"secret": "hf-token"}}],
+                }
+            },
             "target": {"executionProvider": "CUDAExecutionProvider"},
             "output": {"path": "runs/seed/out"},
         },
@@ -91,47 +102,61 @@ def test_the_manifest_is_one_that_the_contract_and_the_passes_accept():
     assert [step.pass_.name for step in steps] == ["lora", "merge", "genai"]
 
 
-AZURE_LINES = [
-    "systems.aml.type",
-    "systems.aml.config.accelerators",
-    "systems.aml.config.hf_token",
-    "systems.aml.config.aml_compute",
-    "systems.aml.config.aml_docker_config.base_image",
-    "systems.aml.config.aml_docker_config.conda_file_path",
-    "systems.azure_arc.type",
-    "systems.azure_arc.config.accelerators",
-    "systems.azure_arc.config.aml_compute",
-    "systems.azure_arc.config.aml_docker_config.base_image",
-    "systems.azure_arc.config.aml_docker_config.conda_file_path",
-    "engine.host",
-    "engine.target",
-]
+def test_not_a_single_line_is_left_over():
+    assert imported("seed").unmapped == []
 
 
-def test_every_azure_line_is_listed_with_its_path_in_the_files_order():
-    listed = [line.path for line in imported("seed").unmapped]
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("systems.aml.type", "spec.execution.azureML"),
+        ("systems.aml.config.hf_token", "spec.execution.azureML.secrets[0]"),
+        ("systems.aml.config.aml_compute", "spec.execution.azureML.compute"),
+        ("systems.aml.config.aml_docker_config.base_image", "spec.execution.azureML.environment.image"),
+        ("systems.aml.config.aml_docker_config.conda_file_path", "spec.execution.azureML.environment.condaFile"),
+        ("engine.host", "spec.execution.azureML"),
+        ("engine.target", "spec.execution.azureML"),
+    ],
+)
+def test_a_line_of_azure_is_taken_over(path: str, place: str):
+    assert imported("seed").mapped[path] == place
 
-    assert [path for path in listed if path != "passes.lora.config.double_quant"] == AZURE_LINES
+
+def test_the_system_that_nothing_uses_is_another_place_to_run_for_who_wants_it():
+    found = imported("seed")
+
+    assert found.alternatives == {
+        "azure_arc": {
+            "azureML": {
+                "compute": "Your Azure AI Studio / Azure Machine Learning Service Compute Name",
+                "environment": {
+                    "image": "Your Azure AI Studio / Azure Machine Learning Service docker",
+                    "condaFile": "conda.yaml",
+                },
+                "identity": {"type": "User"},
+            }
+        }
+    }
+    assert "as a comment" in note_on(found, "systems.azure_arc")
 
 
-@pytest.mark.parametrize("path", AZURE_LINES)
-def test_an_azure_line_changes_nothing_in_a_local_run(path: str):
-    line = next(line for line in imported("seed").unmapped if line.path == path)
+def test_what_is_still_to_be_filled_in_is_named():
+    placeholders = [note.path for note in imported("seed").notes if "looks like a placeholder" in note.text]
 
-    assert not line.blocks
-    assert "this machine" in line.why
+    assert placeholders == [
+        "systems.aml.config.aml_compute",
+        "systems.aml.config.aml_docker_config.base_image",
+        "systems.azure_arc.config.aml_compute",
+        "systems.azure_arc.config.aml_docker_config.base_image",
+    ]
 
 
 def test_it_can_run_here():
     assert imported("seed").runnable
 
 
-def test_double_quantisation_of_a_plain_lora_is_listed_as_without_effect():
-    (line,) = [line for line in imported("seed").unmapped if line.path == "passes.lora.config.double_quant"]
-
-    assert line.value == "true"
-    assert "Olive ignores it on LoRA" in line.why
-    assert not line.blocks
+def test_double_quantisation_of_a_plain_lora_is_noted_as_without_effect():
+    assert "Olive ignores it on LoRA" in note_on(imported("seed"), "passes.lora.config.double_quant")
 
 
 def test_trust_remote_code_is_taken_over_and_remarked_on():
@@ -169,10 +194,3 @@ def test_the_same_file_gives_the_same_text_each_time():
 
 def test_it_is_read_from_disk_as_it_lies_there():
     assert read_config(SAMPLES / "seed.json") == sample("seed")
-
-
-def test_lines_are_told_apart_from_those_that_would_change_the_model():
-    assert lines(imported("seed")) == {
-        **dict.fromkeys(AZURE_LINES, False),
-        "passes.lora.config.double_quant": False,
-    }

@@ -56,7 +56,7 @@ def test_a_clean_import_has_no_list_of_what_is_missing():
 def test_keys_stand_in_the_order_a_person_expects():
     spec = [line for line in to_yaml(imported("seed")).splitlines() if line.startswith("  ") and line[2] != " "]
 
-    assert spec == ["  name: seed", "  model:", "  data:", "  passes:", "  target:", "  output:"]
+    assert spec == ["  name: seed", "  model:", "  data:", "  passes:", "  execution:", "  target:", "  output:"]
 
 
 def test_line_breaks_of_a_value_do_not_break_out_of_its_comment():

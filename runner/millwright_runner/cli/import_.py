@@ -62,6 +62,7 @@ def command(
                     {"path": u.path, "value": u.value, "why": u.why, "blocks": u.blocks} for u in found.unmapped
                 ],
                 "notes": [str(note) for note in found.notes],
+                "otherExecutions": found.alternatives,
             }
         )
     elif output is None:

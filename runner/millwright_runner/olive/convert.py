@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from millwright_runner.olive.evaluation import evaluation
 from millwright_runner.olive.model import model
 from millwright_runner.olive.passes import steps
 from millwright_runner.olive.strategy import allow, asked, search
+from millwright_runner.olive.systems import finish, placement
 from millwright_runner.olive.table import load
 from millwright_runner.olive.trace import Note, Trace, Unmapped
 from millwright_runner.olive.view import View
@@ -40,6 +41,7 @@ class Imported:
         notes: what a person should know, such as Olive's defaults that are now written out.
         mapped: the JSON's path → the manifest's, of the lines that were taken over.
         era: which of Olive's formats it is; see mapping.yaml.
+        alternatives: spec.execution as it would be on systems that the workflow has and does not use, by their names.
     """
 
     manifest: dict[str, Any]
@@ -47,6 +49,7 @@ class Imported:
     notes: list[Note]
     mapped: dict[str, str]
     era: str
+    alternatives: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def runnable(self) -> bool:
@@ -123,19 +126,24 @@ def convert(
     top.walk(load().sections["workflow"], "spec", frozenset({"engine"}))
     job = _name(work, top, name, config_path)
     data = DataSets(work, top)
+    place = placement(work, top)
     source = model(work, top)
     measured, objectives = evaluation(work, top, searches=asked(top) is not None)
     allow(work, top, objectives)
     passes = steps(work, top, data)
     data.finish()
     rest = settings(work, top, job)
+    finish(work, top, place)
     spec: dict[str, Any] = {"model": source}
     if work.trust_remote_code:
         source["trustRemoteCode"] = True
     if data.entries:
         spec["data"] = data.entries
     output = rest.pop("output")
-    spec |= {"passes": passes, **rest}
+    spec["passes"] = passes
+    if place.execution:
+        spec["execution"] = place.execution
+    spec |= rest
     if measured:
         spec["evaluation"] = measured
     if searched := search(work, top, objectives):
@@ -146,7 +154,7 @@ def convert(
     manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": job}, "spec": spec}
     unmapped = trace.finish()
     _check(manifest, trace, whole=not any(line.blocks for line in unmapped))
-    return Imported(manifest, unmapped, trace.notes, trace.mapped_to, work.era)
+    return Imported(manifest, unmapped, trace.notes, trace.mapped_to, work.era, place.alternatives)
 
 
 def _looks_whole(config: dict[str, Any]) -> None:

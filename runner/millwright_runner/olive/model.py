@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from millwright_api.errors import InvalidManifest, suggest
+from millwright_runner.olive.azure import KINDS, address, resource, stand_in, unknown_kind
 from millwright_runner.olive.table import load
 from millwright_runner.olive.trace import Path, show, wrong
 from millwright_runner.olive.values import boolean
 from millwright_runner.olive.view import Found, View
-from millwright_runner.olive.work import Work, label
+from millwright_runner.olive.work import Work
 
+PLACE = "spec.model"
 LOADING = ("load_kwargs", "from_pretrained_args", "model_loading_args")
 LOCAL_RESOURCES = ("file", "folder", "string_name")
 CAUSAL = ("text-generation", "text-generation-with-past")
-AZURE_MODEL = "Azure ML's models come later: fetch it into {path}, or name another source"
+BY_HAND = "it is not read from there: fetch it into {path}, or name another source"
+MLFLOW = "PyTorch.MLflow"
 
 
 def model(work: Work, top: View) -> dict[str, Any]:
@@ -30,7 +33,6 @@ def model(work: Work, top: View) -> dict[str, Any]:
     view = View.of(work.trace, found.path, found.value, "config")
     out = view.walk(load().sections["model"], "spec.model", frozenset({"config"}))
     _kind(work, view, found.path)
-    _format(work, view)
     hf = view.get("hf_config")
     hf_view = View.of(work.trace, hf.path, hf.value) if hf else View(work.trace, [])
     hf_view.walk(load().sections["hf_config"], "spec.model")
@@ -41,6 +43,7 @@ def model(work: Work, top: View) -> dict[str, Any]:
             if loading:
                 out |= _loading(work, loading)
     source = _source(work, view, hf_view, found.path)
+    _format(work, view, azure="azureML" in source)
     if "huggingFace" in source and "huggingFace.revision" in out:
         source["huggingFace"]["revision"] = out["huggingFace.revision"]
     elif "huggingFace.revision" in out:
@@ -91,12 +94,14 @@ def _kind(work: Work, view: View, path: Path) -> None:
         )
 
 
-def _format(work: Work, view: View) -> None:
+def _format(work: Work, view: View, *, azure: bool) -> None:
     found = view.text("model_file_format")
     if found is None:
         return
     if found.value == "PyTorch.EntireModel":
         work.trace.note(found.path, "Olive's default; it reads Hugging Face's form by hf_config all the same")
+    elif azure and found.value == MLFLOW:
+        work.trace.note(found.path, "of a model in Azure ML MLflow's form is found by its MLmodel file")
     else:
         work.trace.unmapped(
             found.path, "the model must be a folder in Hugging Face's form: export it first", blocks=True
@@ -128,7 +133,10 @@ def _source(work: Work, view: View, hf: View, path: Path) -> dict[str, Any]:
 
 
 def _by_name(work: Work, path: Path, name: str) -> dict[str, Any]:
-    if name.startswith(("azureml:", "https://", "http://")):
+    if name.startswith("azureml:"):
+        found = address(work, Found(path, name), f"{PLACE}.azureML")
+        return {"azureML": found} if found else {"path": stand_in(work, "models", name.rpartition("/")[2])}
+    if name.startswith(("https://", "http://")):
         return _elsewhere(work, path, name.rstrip("/").rpartition("/")[2])
     if is_repo(work, name):
         work.trace.mapped(path, "spec.model.huggingFace.repo")
@@ -149,14 +157,22 @@ def is_repo(work: Work, name: str) -> bool:
 def _resource(work: Work, found: Found) -> dict[str, Any]:
     """A resource of Olive's: {type, config}."""
     view = View.of(work.trace, found.path, found.value, "config")
-    kind, name = view.text("type"), view.get("path", "name", "relative_path", "datastore_url")
-    if kind and kind.value in LOCAL_RESOURCES and name and isinstance(name.value, str):
+    kind = view.text("type")
+    if kind is None:
+        raise InvalidManifest("it has no type", where=show(found.path), hint=", ".join((*LOCAL_RESOURCES, *KINDS)))
+    if kind.value in LOCAL_RESOURCES:
+        name = view.text("path", "name")
+        if name is None:
+            raise InvalidManifest("it names no path", where=show(found.path))
         work.trace.note(kind.path, "a path or a name")
         return _by_name(work, name.path, name.value)
-    return _elsewhere(work, found.path, str(name.value) if name else "model")
+    if kind.value not in KINDS:
+        raise unknown_kind(kind, LOCAL_RESOURCES)
+    made = resource(work, view, kind, f"{PLACE}.azureML")
+    return {"azureML": made} if made else {"path": stand_in(work, "models", "model")}
 
 
 def _elsewhere(work: Work, path: Path, name: str) -> dict[str, Any]:
-    place = work.paths.manifest(f"models/{label(name, 63)}")
-    work.trace.unmapped(path, AZURE_MODEL.format(path=place), blocks=True)
+    place = stand_in(work, "models", name)
+    work.trace.unmapped(path, BY_HAND.format(path=place), blocks=True)
     return {"path": place}

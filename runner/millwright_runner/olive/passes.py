@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,13 @@ from millwright_runner.olive.datasets import DataSets
 from millwright_runner.olive.evaluation import OF_A_PASS
 from millwright_runner.olive.flows import Order, order
 from millwright_runner.olive.space import MOST_STEPS, NO_ROOM, NO_STRATEGY, Source, Tried, add, has_room, variants
+from millwright_runner.olive.systems import judge_system
 from millwright_runner.olive.table import Counterpart, load
 from millwright_runner.olive.trace import Path, Trace, show, wrong
 from millwright_runner.olive.training import training
 from millwright_runner.olive.values import number, read
 from millwright_runner.olive.view import Found, View, fill, nest
 from millwright_runner.olive.work import Work, label
-from millwright_runner.olive.workflow import judge_system
 from millwright_runner.training.options import Training
 
 
@@ -147,7 +148,7 @@ class _Reader:
             config = {key: config}
         work, trace = self.making.work, Trace(config)
         top = View(trace, self.making.top.parts)
-        scratch = Work(trace, work.era, work.paths)
+        scratch = Work(trace, work.era, work.paths, azure=copy.deepcopy(work.azure))
         view = View.of(trace, self.one.path, value, "config")
         options = _step(scratch, top, DataSets(scratch, top), self.one, view)
         return options, [line.path for line in trace.finish() if line.blocks]

@@ -54,7 +54,14 @@ def to_yaml(imported: Imported) -> str:
     ]
     # A width no line reaches: folded texts are hard to edit.
     body = yaml.dump(imported.manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
-    return "\n".join(head) + "\n" + body
+    return "\n".join(head) + "\n" + body + "".join(_other_place(*place) for place in imported.alternatives.items())
+
+
+def _other_place(name: str, execution: dict[str, Any]) -> str:
+    """Another spec.execution, as a comment that becomes one when the marks are taken away."""
+    text = yaml.dump({"execution": execution}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
+    lines = [f"#  {line}" for line in text.splitlines()]
+    return "\n".join(["#", f"# To run on {' '.join(name.split())} instead, in place of spec.execution:", *lines]) + "\n"
 
 
 def _line(line: Unmapped) -> str:

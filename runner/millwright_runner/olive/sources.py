@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from millwright_api.errors import InvalidManifest
+from millwright_runner.olive.azure import KINDS, address, resource, stand_in, unknown_kind
 from millwright_runner.olive.model import is_repo
 from millwright_runner.olive.trace import show, wrong
 from millwright_runner.olive.view import Found, View
@@ -15,7 +16,8 @@ from millwright_runner.olive.work import Work
 BUILDERS = {"json": (".json", ".jsonl", ".json.gz", ".jsonl.gz"), "csv": (".csv", ".csv.gz"), "parquet": (".parquet",)}
 """datasets' loaders of files, and the suffixes that the runner tells those forms by."""
 
-AZURE_FILE = "Azure ML's datastores come later: copy the file to {path}"
+ONE_FILE = "one file on this machine is read: join the files into one"
+BY_HAND = "a data set is a file in a datastore: copy it to {path}, or name one"
 
 
 def source(work: Work, view: View, place: str, root: str | None) -> tuple[dict[str, Any], int | None]:
@@ -65,23 +67,30 @@ def _file(work: Work, view: View, builder: str, place: str, root: str | None) ->
             work.trace.unmapped(other.path, "of a repository, not of a file", blocks=False)
     limit = _slice(work, split, isinstance(found.value, dict) and "type" not in found.value, place)
     file = _one_file(work, found, wanted)
-    if isinstance(file.value, dict):
-        return {"path": _datastore(work, file)}, limit
+    azure = _on_azure(work, view, file, f"{place}.source.azureML", root)
+    if azure is not None:
+        _check_suffix(work, file, azure.get("azureML", azure)["path"], builder)
+        return azure, limit
     parts = [root] if root else []
     if folder := view.text("data_dir"):
         work.trace.mapped(folder.path, f"{place}.source.path")
         parts.append(folder.value)
-    if file.value.startswith("azureml:"):
-        return {"path": _datastore(work, file)}, limit
     path = str(PurePath(*parts, file.value))
-    if "*" in path or "://" in file.value:
-        work.trace.unmapped(file.path, "one file on this machine is read: join the files into one", blocks=True)
+    if "://" in file.value:
+        work.trace.unmapped(file.path, ONE_FILE, blocks=True)
+    else:
+        _check_suffix(work, file, path, builder)
+        if work.trace.is_open(file.path):
+            work.trace.mapped(file.path, f"{place}.source.path")
+    return {"path": work.paths.manifest(path)}, limit
+
+
+def _check_suffix(work: Work, file: Found, path: str, builder: str) -> None:
+    if "*" in path:
+        work.trace.unmapped(file.path, ONE_FILE, blocks=True)
     elif not path.lower().endswith(BUILDERS[builder]):
         why = f"the form of a file is told by its suffix: rename it to {' or '.join(BUILDERS[builder])}"
         work.trace.unmapped(file.path, why, blocks=True)
-    else:
-        work.trace.mapped(file.path, f"{place}.source.path")
-    return {"path": work.paths.manifest(path)}, limit
 
 
 def _slice(work: Work, split: Found | None, by_split: bool, place: str) -> int | None:
@@ -120,13 +129,42 @@ def _one_file(work: Work, found: Found, split: str) -> Found:
     return found
 
 
-def _datastore(work: Work, found: Found) -> str:
-    name = found.value
-    if isinstance(name, dict):
-        view = View.of(work.trace, found.path, name, "config")
-        inner = view.get("relative_path", "datastore_url", "path")
-        name = inner.value if inner else "train.jsonl"
-    file = PurePath(str(name)).name
-    place = work.paths.manifest(f"data/{file}")
-    work.trace.unmapped(found.path, AZURE_FILE.format(path=place), blocks=True)
-    return place
+def _on_azure(work: Work, view: View, file: Found, place: str, root: str | None) -> dict[str, Any] | None:
+    """Returns a source on Azure ML, or what stands for one that was listed; None where the file is not there.
+
+    The file is a resource itself, or is named below a folder that is.
+    """
+    folder = view.get("data_dir")
+    for found in (file, folder):
+        if found is not None and isinstance(found.value, dict):
+            made = _resource(work, found, place)
+            break
+        if found is not None and isinstance(found.value, str) and found.value.startswith("azureml:"):
+            made = address(work, found, place)
+            break
+    else:
+        if not root or not root.startswith("azureml:"):
+            return None
+        found, made = None, _below_root(work, file, place, root)
+    if made is not None and "datastore" in made:
+        if found is folder and folder is not None:
+            work.trace.mapped(file.path, f"{place}.path")
+            made["path"] = f"{made['path'].rstrip('/')}/{file.value}"
+        return {"azureML": made}
+    where = stand_in(work, "data", "train.jsonl")
+    if made is not None and found is not None:
+        work.trace.unmapped(found.path, BY_HAND.format(path=where), blocks=True)
+    return {"path": where}
+
+
+def _below_root(work: Work, file: Found, place: str, root: str) -> dict[str, Any] | None:
+    """data_root is an address: Olive puts it before the file's."""
+    return address(work, Found(file.path, f"{root.rstrip('/')}/{file.value}"), place)
+
+
+def _resource(work: Work, found: Found, place: str) -> dict[str, Any] | None:
+    view = View.of(work.trace, found.path, found.value, "config")
+    kind = view.text("type")
+    if kind is None or kind.value not in KINDS:
+        raise unknown_kind(kind or Found((*found.path, "type"), None), ())
+    return resource(work, view, kind, place)

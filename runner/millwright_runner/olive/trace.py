@@ -98,6 +98,10 @@ class Trace:
         for leaf, value in self._settle(path):
             self._unmapped.append((self._order[leaf], Unmapped(show(leaf), shown(leaf, value), why, blocks)))
 
+    def covered(self, path: Path) -> None:
+        """What lies at or below `path` is spoken of by a note on what is around it."""
+        self._settle(path)
+
     def is_open(self, path: Path) -> bool:
         """Whether something at or below `path` is not judged yet."""
         return any(leaf[: len(path)] == path for leaf in self._open)
@@ -108,12 +112,19 @@ class Trace:
 
     def finish(self) -> list[Unmapped]:
         """Lists what nobody judged as well, and returns all lines that were not taken over, in the JSON's order."""
-        for leaf, value in list(self._open.items()):
+        self._leave((), blocks=True)
+        return [line for _, line in sorted(self._unmapped, key=lambda entry: entry[0])]
+
+    def rest(self, path: Path) -> None:
+        """What nobody judged at or below `path`, where nothing makes the model another one."""
+        self._leave(path, blocks=False)
+
+    def _leave(self, path: Path, *, blocks: bool) -> None:
+        for leaf, value in [(leaf, value) for leaf, value in self._open.items() if leaf[: len(path)] == path]:
             if value in (None, {}, []) and leaf[-1] in self._possible.get(leaf[:-1], set()):
                 self.note(leaf, "nothing is set")
             else:
-                self.unmapped(leaf, self._unknown(leaf), blocks=True)
-        return [line for _, line in sorted(self._unmapped, key=lambda entry: entry[0])]
+                self.unmapped(leaf, self._unknown(leaf), blocks=blocks)
 
     def _settle(self, path: Path) -> list[tuple[Path, Any]]:
         below = [leaf for leaf in self._open if leaf[: len(path)] == path]

@@ -11,6 +11,7 @@ from typing import Any
 
 from millwright_runner.olive.space import Space
 from millwright_runner.olive.table import Era
+from millwright_runner.olive.trace import Path as Place
 from millwright_runner.olive.trace import Trace
 
 OLD_DATA_KEYS = ("source_max_len", "corpus_strategy", "dataset_type", "params_config", "component_kwargs")
@@ -47,6 +48,27 @@ class Paths:
 
 
 @dataclass
+class Azure:
+    """What of Azure ML the JSON speaks of.
+
+    Attributes:
+        system: path of the system that the job runs on; None: this machine.
+        incomplete: paths of systems that a person has to complete before a job can run there.
+        execution: the workspace's coordinates that spec.execution has, and with it all that names no other.
+        client: those of the whole file's azureml_client.
+        places: parts of the manifest that the client's stand in.
+        at_the_end: whether a system that nothing uses has the client's.
+    """
+
+    system: Place | None = None
+    incomplete: list[Place] = field(default_factory=list)
+    execution: dict[str, str] = field(default_factory=dict)
+    client: dict[str, str] = field(default_factory=dict)
+    places: list[str] = field(default_factory=list)
+    at_the_end: bool = False
+
+
+@dataclass
 class Work:
     """An import under way.
 
@@ -61,6 +83,7 @@ class Work:
     trust_remote_code: bool = False
     every_steps: int | None = None
     space: Space = field(default_factory=Space)
+    azure: Azure = field(default_factory=Azure)
 
 
 def era_of(config: dict[str, Any]) -> Era:

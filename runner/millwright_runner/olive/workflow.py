@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from millwright_api.errors import InvalidManifest, suggest
 from millwright_api.v1alpha1 import ExecutionProvider
-from millwright_runner.olive.trace import Path, show, wrong
+from millwright_runner.olive.systems import parts_of, systems_of
 from millwright_runner.olive.view import Found, View
 from millwright_runner.olive.work import Work
 
-LATER_AZURE = "Azure ML comes later; this run is on this machine"
 PROVIDERS = get_args(ExecutionProvider)
 
 
@@ -20,12 +18,6 @@ def settings(work: Work, top: View, name: str) -> dict[str, Any]:
     provider = _provider(work, top)
     if provider:
         spec["target"] = {"executionProvider": provider}
-    for key in ("host", "target"):
-        judge_system(work, top.get(key), top)
-    for path, data in top.parts:
-        if data.get("azureml_client"):
-            work.trace.unmapped((*path, "azureml_client"), LATER_AZURE, blocks=False)
-    _rest_of_systems(work, top)
     output = top.text("output_dir")
     spec["output"] = {"path": work.paths.manifest(output.value if output else f"{name}-model")}
     if output:
@@ -33,71 +25,6 @@ def settings(work: Work, top: View, name: str) -> dict[str, Any]:
     else:
         work.trace.note((), f"no output_dir, which is the current folder in Olive: the model goes to {name}-model")
     return spec
-
-
-def judge_system(work: Work, found: Found | None, top: View) -> None:
-    """Judges a `host` or `target`: a system's name, or a system.
-
-    Raises:
-        InvalidManifest: there is no system of that name.
-    """
-    if found is None:
-        return
-    system = found.value
-    if isinstance(system, str):
-        systems = _systems(top)
-        if system not in systems:
-            raise InvalidManifest(
-                f"no system is called {system!r}", where=show(found.path), hint=suggest(system, systems)
-            )
-        system = systems[system].value
-    if isinstance(system, dict) and str(system.get("type", "")).lower() == "localsystem":
-        if isinstance(found.value, str):
-            work.trace.note(found.path, "this machine, as here")
-        else:
-            _judge_local(work, found)
-        return
-    work.trace.unmapped(found.path, "this run is on this machine; other places come later", blocks=False)
-
-
-def _systems(top: View) -> dict[str, Found]:
-    found = top.get("systems")
-    if found is None:
-        return {}
-    if not isinstance(found.value, dict):
-        wrong(found.path, found.value, "mapping")
-    return {name: Found((*found.path, name), value) for name, value in found.value.items()}
-
-
-def _rest_of_systems(work: Work, top: View) -> None:
-    for system in _systems(top).values():
-        kind = str(system.value.get("type", "")).lower() if isinstance(system.value, dict) else ""
-        if kind == "localsystem":
-            _judge_local(work, system)
-            continue
-        why = LATER_AZURE if kind.startswith("azure") else "this run is in this machine's own Python environment"
-        work.trace.unmapped(system.path, why, blocks=False)
-
-
-def _judge_local(work: Work, system: Found) -> None:
-    """Of a local system the type says nothing new, and accelerators that were not chosen play no part."""
-    for path, data in _parts(system):
-        if "type" in data:
-            work.trace.note((*path, "type"), "this machine, as here")
-        if data.get("config", ...) in (None, {}):
-            work.trace.note((*path, "config"), "nothing is set")
-        accelerators = data.get("accelerators")
-        for index, one in enumerate(accelerators if isinstance(accelerators, list) else []):
-            for key in ("device", "execution_providers", "memory"):
-                place = (*path, "accelerators", index, key)
-                if isinstance(one, dict) and key in one and work.trace.is_open(place):
-                    work.trace.note(place, "one execution provider is the target; nothing more is asked of a machine")
-    work.trace.unmapped(system.path, "a local system is this machine as it is", blocks=False)
-
-
-def _parts(system: Found) -> list[tuple[Path, dict[str, Any]]]:
-    config = system.value.get("config")
-    return [(system.path, system.value), *([((*system.path, "config"), config)] if isinstance(config, dict) else [])]
 
 
 def _provider(work: Work, top: View) -> str | None:
@@ -126,12 +53,12 @@ def _providers_of_engine(top: View) -> list[Found]:
 
 
 def _providers_of_system(top: View) -> list[Found]:
-    for key in ("target", "host"):
+    for key in ("target", "host", "workflow_host"):
         found = top.get(key)
-        system = _systems(top).get(found.value) if found and isinstance(found.value, str) else found
+        system = systems_of(top).get(found.value) if found and isinstance(found.value, str) else found
         if system is None or not isinstance(system.value, dict):
             continue
-        for path, data in _parts(system):
+        for path, data in parts_of(system):
             if isinstance(data.get("accelerators"), list):
                 return [
                     one for entry in _spread(Found((*path, "accelerators"), data["accelerators"])) for one in _of(entry)
