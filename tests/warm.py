@@ -24,6 +24,8 @@ TRAINING = "tests.warm_imports"
 """What is loaded: torch, transformers and peft. One thread for sums is fixed."""
 COMMAND = "tests.warm_command"
 """What is loaded: the command line and what it imports at its start, nothing heavy."""
+ROWS_OF_THE_HUB = "tests.warm_rows"
+"""What is loaded: what `datasets` is built on, and neither it nor the hub's client."""
 
 
 class WarmProcess:
@@ -35,7 +37,7 @@ class WarmProcess:
         environment: all of its environment.
         folder: where it runs.
         err: a file that its standard error goes to; None: a pipe.
-        loaded: what it begins with, TRAINING or COMMAND.
+        loaded: what it begins with: TRAINING, COMMAND or ROWS_OF_THE_HUB.
         given: what it reads on its standard input.
         terminal: a terminal that its three streams are, in a session of its own; then nothing is read from here.
     """

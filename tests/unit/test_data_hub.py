@@ -1,12 +1,10 @@
-"""Datasets of the Hugging Face hub, against a small hub on loopback. Each look is a process of its own: the client reads
-its settings once, when it is imported, and what has been imported is part of what is tested."""
+"""Datasets of the Hugging Face hub, against a small hub on loopback. Each look is a process of its own that imports the
+client and `datasets` anew: they read their settings once, when they are imported, and whether they are is tested too."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,32 +16,10 @@ import pytest
 from tests.hub_server import COMMIT, TOKEN, Hub, Repo
 from tests.rows import json_lines
 from tests.tiny import make_tokenizer
+from tests.warm import ROOT, ROWS_OF_THE_HUB, WarmProcess
 
 ROWS = [{"text": f"row number {n}", "more": n} for n in range(10)]
 OTHERS = [{"text": f"other {n}", "more": n} for n in range(4)]
-
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from millwright_api.errors import MillwrightError
-from millwright_api.v1alpha1 import Data
-from millwright_runner.data import find_data, pack
-
-base, all_told = Path(sys.argv[1]), []
-for data in json.loads(sys.argv[2]):
-    try:
-        found = find_data(Data.model_validate(data), base, base / "home")
-        told = {"digest": found.digest, "where": found.where}
-        if sys.argv[3] == "pack":
-            sequences = pack(found, base / "tokenizer", base / "packed", lambda done, total: None)
-            from tokenizers import Tokenizer
-            words = Tokenizer.from_file(str(base / "tokenizer" / "tokenizer.json"))
-            told["texts"] = [words.decode(s["input_ids"]) for s in sequences]
-    except MillwrightError as error:
-        told = {"error": error.reason, "message": str(error), "exit": error.exit_code}
-    all_told.append(told | {"datasets": "datasets" in sys.modules, "torch": "torch" in sys.modules})
-print(json.dumps(all_told))
-"""
 
 
 @dataclass
@@ -75,13 +51,12 @@ class Place:
             "OMP_NUM_THREADS": "1",
             **(env or {}),
         }
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(self.base), json.dumps(data), do],
-            env={**os.environ, **settings}, capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert TOKEN not in done.stdout + done.stderr
-        told = list(json.loads(done.stdout.splitlines()[-1]))
+        arguments = [str(self.base), json.dumps(data), do]
+        process = WarmProcess("tests.hub_look", arguments, {**os.environ, **settings}, ROOT, loaded=ROWS_OF_THE_HUB)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert TOKEN not in out + err
+        told = list(json.loads(out.splitlines()[-1]))
         assert do == "find" or env or all("texts" in one for one in told), told
         return told
 
@@ -124,17 +99,14 @@ def texts(rows: list[dict[str, Any]]) -> list[str]:
 
 
 class TestReading:
-    @pytest.mark.parametrize(
-        ("repo", "rows"), [("team/plain", ROWS + OTHERS), ("team/parquet", ROWS), ("team/csv", ROWS)]
-    )
-    def test_a_split_is_all_rows_of_its_files_in_order(
-        self, place: Place, repo: str, rows: list[dict[str, Any]]
-    ) -> None:
-        told = place.look(do="pack", repo=repo)
+    def test_a_split_is_all_rows_of_its_files_in_order(self, place: Place) -> None:
+        expected = {"team/plain": ROWS + OTHERS, "team/parquet": ROWS, "team/csv": ROWS}
 
-        assert told["texts"] == texts(rows)
-        assert told["where"] == f"hf://datasets/{repo}"
-        assert not told["torch"]
+        told = place.look_at_all([{"repo": repo} for repo in expected], do="pack")
+
+        assert [one["texts"] for one in told] == [texts(rows) for rows in expected.values()]
+        assert [one["where"] for one in told] == [f"hf://datasets/{repo}" for repo in expected]
+        assert not any(one["torch"] for one in told)
 
     def test_another_split_and_a_subset_are_other_files(self, place: Place) -> None:
         told = place.look_at_all(
@@ -235,9 +207,10 @@ class TestRefusals:
             assert (one["error"], one["exit"]) == (reason, 2), source
             assert found in one["message"]
 
-    @pytest.mark.parametrize("repo", ["team/private", "team/gated"])
-    def test_a_token_of_the_environment_opens_it(self, place: Place, repo: str) -> None:
-        assert place.look(do="pack", repo=repo, env={"HF_TOKEN": TOKEN})["texts"] == texts(ROWS)
+    def test_a_token_of_the_environment_opens_it(self, place: Place) -> None:
+        told = place.look_at_all([{"repo": "team/private"}, {"repo": "team/gated"}], do="pack", env={"HF_TOKEN": TOKEN})
+
+        assert [one["texts"] for one in told] == [texts(ROWS)] * 2
 
     def test_a_missing_column_is_found_at_first_look(self, place: Place) -> None:
         told = place.look(repo="team/parquet", columns=["txt"])

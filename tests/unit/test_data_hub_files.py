@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.hub_server import Hub, Repo
+from tests.warm import ROOT, ROWS_OF_THE_HUB, WarmProcess
 
 from millwright_runner.data.hub_files import plain_files
 
@@ -86,19 +86,6 @@ class TestByReadme:
         assert plain_files(["train.csv"], text, None, "train") == ["train.csv"]
 
 
-LOOK = """
-import importlib.util, json, sys
-from pathlib import Path
-found = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "datasets" else found(name, *rest)
-from millwright_api.v1alpha1 import Data
-from millwright_runner.data import find_data
-data = Data.model_validate(json.loads(sys.argv[1]))
-seen = find_data(data, Path("."), Path(sys.argv[2]), read_up_to=1)
-print(json.dumps({"digest": seen.digest, "rows": [row for _, row in seen.sample], "datasets": "datasets" in sys.modules}))
-"""
-
-
 class TestInTheLightImage:
     def test_columns_are_checked_without_datasets_and_the_digest_is_the_same(self, tmp_path: Path) -> None:
         hub = Hub()
@@ -107,14 +94,15 @@ class TestInTheLightImage:
         entry = {"name": "train", "source": {"huggingFace": {"repo": "team/rows"}}, "text": {}}
         environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "PATH": "/usr/bin:/bin"}
 
-        def look(code: str, home: str) -> dict[str, object]:
-            done = subprocess.run([sys.executable, "-c", code, json.dumps(entry), str(tmp_path / home)],
-                                  env=environment, capture_output=True, text=True, check=False)  # fmt: skip
-            assert done.returncode == 0, done.stderr
-            return dict(json.loads(done.stdout.splitlines()[-1]))
+        def look(do: str) -> dict[str, Any]:
+            (tmp_path / do).mkdir()
+            arguments = [str(tmp_path / do), json.dumps([entry]), do]
+            process = WarmProcess("tests.hub_look", arguments, environment, ROOT, loaded=ROWS_OF_THE_HUB)
+            out, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err
+            return dict(json.loads(out.splitlines()[-1])[0])
 
-        light = look(LOOK, "light")
-        whole = look(LOOK.replace('name == "datasets"', "False"), "whole")
+        light, whole = look("light"), look("sample")
         hub.stop()
 
         assert light["rows"] == [{"text": "one"}, {"text": "two"}]
