@@ -31,10 +31,10 @@ from millwright_api.errors import (
     UserError,
 )
 from millwright_api.v1alpha1 import S3Location
-from millwright_runner.stores import Conflict, open_store, s3_line
+from millwright_runner.stores import Conflict, line, open_store
+from millwright_runner.stores.line import Patience
 from millwright_runner.stores.s3 import S3Store
 from millwright_runner.stores.s3_copy import copy_object
-from millwright_runner.stores.s3_line import Patience
 
 MIB = 1024 * 1024
 PART = 5 * MIB
@@ -422,7 +422,7 @@ def test_a_server_of_another_kind_is_the_users_error(
 def test_a_server_that_takes_calls_and_never_answers_is_unreachable(
     s3: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_line, "FIRST_READ_SECONDS", 0.2)
+    monkeypatch.setattr(line, "FIRST_READ_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = failure(lambda: open_s3(s3, f"http://127.0.0.1:{silent.getsockname()[1]}"))
     assert isinstance(error, StoreUnreachable)

@@ -28,6 +28,7 @@ from millwright_api.errors import (
     UserError,
     WrongTenant,
 )
+from millwright_runner.stores.line import root_cause
 
 KNOWN_LOGINS = {
     "login.microsoftonline.com",
@@ -194,15 +195,3 @@ def words(error: AzureError) -> str:
     first = next(iter(lines), type(error).__name__)
     first = first.removeprefix(f"({code}) ")[:LONGEST]
     return f"{getattr(code, 'value', code)}: {first}" if code else first
-
-
-def root_cause(error: BaseException) -> str:
-    """Returns the system's own words for why a connection failed: they say more than the layers around them."""
-    seen: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in seen:
-        seen.append(current)
-        inner = getattr(current, "reason", None) or getattr(current, "kwargs", {}).get("error")
-        current = inner if isinstance(inner, BaseException) else current.__cause__ or current.__context__
-    said = [one.strerror for one in seen if isinstance(one, OSError) and isinstance(one.strerror, str)]
-    return said[-1] if said else type(seen[-1]).__name__.removesuffix("Error")

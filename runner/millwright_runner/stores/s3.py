@@ -12,9 +12,10 @@ from typing import Any
 from millwright_api.errors import AccessDenied, Damaged, StoreUnavailable, StoreUnreachable
 from millwright_api.v1alpha1 import S3Location
 from millwright_runner.stores import Blob, Conflict, Entry, Stat, is_safe_key
+from millwright_runner.stores.download import Download
+from millwright_runner.stores.line import Absent, Patience, Taken
 from millwright_runner.stores.s3_copy import copy_object
-from millwright_runner.stores.s3_download import UNTAGGED, Download
-from millwright_runner.stores.s3_line import DENIED, Absent, Line, Patience, Taken
+from millwright_runner.stores.s3_line import DENIED, Line
 from millwright_runner.stores.s3_upload import Upload
 
 PART_SIZE = 8 * 1024 * 1024
@@ -22,6 +23,9 @@ PART_SIZE = 8 * 1024 * 1024
 
 COPY_WHOLE_UP_TO = 1024**3
 """Bytes up to which the server copies in one call; S3 refuses above 5 GB, and long before that a call outlasts timeouts."""
+
+UNTAGGED = "changed "
+"""Begins what stands for an etag where the server is a gateway over files that came there another way."""
 
 DELETED_AT_ONCE = 1000
 """S3's limit for one call."""
@@ -131,7 +135,17 @@ class S3Store:
         if stat is None:
             raise Damaged("it is not there, or no longer", where=self.uri + key)
         expected, tell = sha256 or stat.sha256, on_bytes or _tell_nobody
-        return Download(self._line, self._key(key), stat, file, expected, self._part_size, tell).run()
+        asked = {"Key": self._key(key)}
+        if not stat.etag.startswith(UNTAGGED):
+            asked["IfMatch"] = f'"{stat.etag}"'
+
+        def read(first: int, last: int) -> bytes:
+            """Reads a range."""
+            return self._line.patiently(
+                lambda: bytes(self._line.ask("get_object", Range=f"bytes={first}-{last}", **asked)["Body"].read())
+            )
+
+        return Download(read, self.uri + key, stat, file, expected, self._part_size, tell).run()
 
     def copy(self, source: str, key: str) -> None:
         """See `Store.copy`."""

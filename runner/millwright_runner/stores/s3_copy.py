@@ -7,7 +7,8 @@ from typing import Any
 
 from millwright_api.errors import Damaged
 from millwright_runner.stores.ahead import ahead
-from millwright_runner.stores.s3_line import Absent, Line
+from millwright_runner.stores.line import Absent
+from millwright_runner.stores.s3_line import Line
 
 MOST_PARTS = 10_000
 """S3's limit."""

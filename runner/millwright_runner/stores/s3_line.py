@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -18,23 +14,15 @@ from botocore.parsers import ResponseParserError
 
 from millwright_api.errors import (
     AccessDenied,
-    MillwrightError,
     NoSpaceLeft,
     StoreNotFound,
-    StoreUnavailable,
     StoreUnreachable,
     UserError,
     suggest,
 )
 from millwright_api.v1alpha1 import S3Location
-
-T = TypeVar("T")
-
-CONNECT_SECONDS = 3
-"""How long a connection may take: decides how fast a typo shows."""
-
-FIRST_READ_SECONDS, READ_SECONDS = 6, 60
-"""How long a server may be silent, before it has answered for the first time and after."""
+from millwright_runner.stores import line
+from millwright_runner.stores.line import Absent, Patience, PatientLine, Taken, root_cause
 
 AWAY = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, ResponseParserError)
 """No answer, half an answer, or none that is S3's."""
@@ -84,37 +72,7 @@ SOURCES = {
 """botocore's names of where credentials came from, in a person's words."""
 
 
-class Absent(Exception):
-    """The server has no such key, upload or part."""
-
-
-class Taken(Exception):
-    """A condition did not hold.
-
-    Attributes:
-        retried: an earlier attempt may have been carried out although its answer was lost.
-    """
-
-    def __init__(self, retried: bool) -> None:
-        super().__init__(retried)
-        self.retried = retried
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a server that had answered is waited for.
-
-    Attributes:
-        seconds: in all, from the first failure of a call.
-        first_pause, longest_pause: seconds between attempts, doubling from one to the other, with jitter.
-    """
-
-    seconds: float = 180.0
-    first_pause: float = 0.25
-    longest_pause: float = 5.0
-
-
-class Line:
+class Line(PatientLine):
     """Calls to one bucket.
 
     Args:
@@ -127,12 +85,13 @@ class Line:
         uri: `s3://bucket/prefix`.
     """
 
+    failures = (boto.ClientError, boto.BotoCoreError)
+
     def __init__(self, location: S3Location, patience: Patience) -> None:
         self.bucket, _, key = location.uri.removeprefix("s3://").partition("/")
         key = key.strip("/")
         self.prefix = f"{key}/" if key else ""
-        self.uri = f"s3://{self.bucket}/{self.prefix}"
-        self._patience, self._answered = patience, False
+        super().__init__(f"s3://{self.bucket}/{self.prefix}", patience)
         try:
             self._session = botocore.session.get_session()
             self._client, self._patient_client = _clients(self._session, location)
@@ -159,24 +118,6 @@ class Line:
         answer: dict[str, Any] = getattr(client, operation)(Bucket=self.bucket, **arguments)
         return answer
 
-    def patiently(self, attempt: Callable[[], T]) -> T:
-        """Repeats an attempt while the server is away or overloaded; see `call` for what is raised."""
-        give_up, pause, tries = 0.0, self._patience.first_pause, 0
-        while True:
-            try:
-                result = attempt()
-            except (boto.ClientError, boto.BotoCoreError) as error:
-                tries += 1
-                self._raise_if_final(error, tries)
-                give_up = give_up or time.monotonic() + self._patience.seconds
-                if time.monotonic() + pause > give_up:
-                    raise self._away(error) from error
-                time.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, self._patience.longest_pause)
-            else:
-                self._answered = True
-                return result
-
     def similar_buckets(self) -> str | None:
         """Returns a suggestion from the buckets these credentials may see, or None when they may not."""
         try:
@@ -197,9 +138,7 @@ class Line:
             raise UserError(f"cannot be asked: {error}", where=self.uri) from error
         elif not self._answered:
             hint = "is the endpoint right? (output's `endpoint`, else AWS_ENDPOINT_URL, else AWS)"
-            raise StoreUnreachable(
-                f"no answer from {self.endpoint}: {_root_cause(error)}", where=self.uri, hint=hint
-            ) from error
+            raise self._silent(root_cause(error), hint) from error
 
     def _raise_refusal(self, error: Any, tries: int) -> None:
         answer = error.response.get("ResponseMetadata", {})
@@ -223,13 +162,8 @@ class Line:
         if status == 501 or (code not in RETRIED and status < 500 and status != 429):
             raise UserError(f"{self.endpoint} refuses ({text})", where=self.uri) from error
 
-    def _away(self, error: Exception) -> MillwrightError:
-        text = str(error.response["Error"].get("Code")) if isinstance(error, boto.ClientError) else _root_cause(error)
-        return StoreUnavailable(
-            f"{self.endpoint} had answered and stopped, for {self._patience.seconds:.0f} s of retries: {text}",
-            where=self.uri,
-            hint="the same command goes on from here",
-        )
+    def _short(self, error: Exception) -> str:
+        return str(error.response["Error"].get("Code")) if isinstance(error, boto.ClientError) else root_cause(error)
 
     def _login(self) -> str:
         """Says where the credentials came from; never what they are."""
@@ -253,8 +187,8 @@ def _clients(session: Any, location: S3Location) -> tuple[Any, Any]:
     )  # fmt: skip
     style = configured.get("s3", {}) if isinstance(configured.get("s3"), dict) else {}
     config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=FIRST_READ_SECONDS,
+        connect_timeout=line.CONNECT_SECONDS,
+        read_timeout=line.FIRST_READ_SECONDS,
         tcp_keepalive=True,
         max_pool_connections=16,
         retries={"mode": "standard", "total_max_attempts": 2},  # the long patience is ours
@@ -265,21 +199,10 @@ def _clients(session: Any, location: S3Location) -> tuple[Any, Any]:
     region = location.region or session.get_config_variable("region") or "us-east-1"
     made = boto3.Session(botocore_session=session)
     first = made.client("s3", endpoint_url=location.endpoint, region_name=region, config=config)
-    patient = config.merge(Config(read_timeout=READ_SECONDS))
+    patient = config.merge(Config(read_timeout=line.READ_SECONDS))
     return first, made.client("s3", endpoint_url=location.endpoint, region_name=region, config=patient)
 
 
 def _without_login(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _root_cause(error: BaseException) -> str:
-    """Returns the system's own words for why a connection failed: they say more than the layers around them."""
-    seen: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in seen:
-        seen.append(current)
-        current = current.__cause__ or current.__context__ or getattr(current, "kwargs", {}).get("error")
-    words = [e.strerror for e in seen if isinstance(e, OSError) and isinstance(e.strerror, str)]
-    return words[-1] if words else type(error).__name__.removesuffix("Error")

@@ -1,4 +1,4 @@
-"""Downloads from S3: in ranges, several at once, going on where an interrupted one stopped."""
+"""Downloads: in ranges, several at once, going on where an interrupted one stopped."""
 
 from __future__ import annotations
 
@@ -17,13 +17,10 @@ from millwright_api.errors import Damaged
 from millwright_runner.stores import Stat
 from millwright_runner.stores.ahead import ahead
 from millwright_runner.stores.disk import check_free, told
-from millwright_runner.stores.s3_line import Absent, Line, Taken
+from millwright_runner.stores.line import Absent, Taken
 
 PIECE = 1024 * 1024
 """Bytes hashed at a time of what an earlier run had fetched."""
-
-UNTAGGED = "changed "
-"""Begins what stands for an etag where the server is a gateway over files that came there another way."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +30,9 @@ class Download:
     What has arrived lies beside the file as `.NAME.TAG.part`, a beginning without gaps; the tag names the content.
 
     Attributes:
-        line: to the bucket.
-        key: within the bucket.
+        read: reads the object from a byte to another one, that included, patiently; raises Absent or Taken when it is another
+            one by now, or gone.
+        where: what the object is called.
         stat: what the server says of it.
         file: where it goes.
         sha256: what its digest must be, in hex; None when nobody knows.
@@ -42,8 +40,8 @@ class Download:
         tell: told the bytes moved, less when some have to be moved again.
     """
 
-    line: Line
-    key: str
+    read: Callable[[int, int], bytes]
+    where: str
     stat: Stat
     file: Path
     sha256: str | None
@@ -66,7 +64,7 @@ class Download:
                         return found
                     part.unlink()  # damaged on the way, or left by a power cut: once more, from the start
                     self.tell(-self.stat.size)
-        raise Damaged(f"its sha256 is {found}, not {self.sha256}", where=self._where)
+        raise Damaged(f"its sha256 is {found}, not {self.sha256}", where=self.where)
 
     @contextlib.contextmanager
     def _part_file(self) -> Iterator[tuple[Path, BinaryIO]]:
@@ -113,14 +111,7 @@ class Download:
 
     def _range(self, first: int) -> bytes:
         last = min(first + self.part_size, self.stat.size) - 1
-        asked = {"Key": self.key, "Range": f"bytes={first}-{last}"}
-        if not self.stat.etag.startswith(UNTAGGED):
-            asked["IfMatch"] = f'"{self.stat.etag}"'
         try:
-            return self.line.patiently(lambda: bytes(self.line.ask("get_object", **asked)["Body"].read()))
+            return self.read(first, last)
         except (Absent, Taken) as error:
-            raise Damaged("it was replaced or removed while it was read", where=self._where) from error
-
-    @property
-    def _where(self) -> str:
-        return f"s3://{self.line.bucket}/{self.key}"
+            raise Damaged("it was replaced or removed while it was read", where=self.where) from error
