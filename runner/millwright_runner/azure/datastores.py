@@ -13,7 +13,7 @@ from millwright_api.v1alpha1 import AzureBlobLocation, AzureMLDatastore, AzureML
 from millwright_runner.azure.coordinates import Coordinates, coordinates
 from millwright_runner.azure.workspace import asking_workspace, client
 from millwright_runner.lookup import close_names
-from millwright_runner.stores.azure_login import KNOWN_LOGINS
+from millwright_runner.stores.azure_login import KNOWN_LOGINS, credential
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Datastore
@@ -135,8 +135,8 @@ def _address(found: Any, account: str) -> str:
 
 def _credential(
     workspace: Coordinates, found: Any, account: str
-) -> AzureNamedKeyCredential | RenewedSas | TokenCredential | None:
-    """Returns what a datastore's account is to be read with: what Azure ML keeps for it, else None: who we are ourselves."""
+) -> AzureNamedKeyCredential | RenewedSas | TokenCredential:
+    """Returns what a datastore's account is to be read with: what Azure ML keeps for it, else who we are ourselves."""
     from azure.ai.ml.entities import AccountKeyConfiguration, SasTokenConfiguration, ServicePrincipalConfiguration
     from azure.core.credentials import AzureNamedKeyCredential
 
@@ -145,7 +145,7 @@ def _credential(
     if not isinstance(
         found.credentials, AccountKeyConfiguration | SasTokenConfiguration | ServicePrincipalConfiguration
     ):
-        return None
+        return credential()
 
     def ask() -> Any:
         """Asks the workspace for what it keeps."""
