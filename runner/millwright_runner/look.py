@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,12 @@ from millwright_api.names import ENV_SIGNING_KEY, SCRATCH_FOLDER
 from millwright_api.sources import ExactlyOne
 from millwright_api.v1alpha1 import Data, OptimizationJob, Output
 from millwright_runner import registry
+from millwright_runner.azure.coordinates import settled
 from millwright_runner.data import FoundData, check_format, find_data
 from millwright_runner.data.sample import try_rows
 from millwright_runner.data.tokens import load_tokens
 from millwright_runner.evaluation import BoundMetric, bind_metrics, check_formats
+from millwright_runner.evaluation.bound import METRICS
 from millwright_runner.models import FoundModel, find_model
 from millwright_runner.plan import Settings, check_remote_code, check_signer, check_step, open_output
 from millwright_runner.published import Published, read_published
@@ -129,9 +131,13 @@ def look(job: OptimizationJob, settings: Settings, *, has_folder: bool = False) 
         settings: where.
         has_folder: whether its relative paths mean something: the manifest lies in a folder of this machine, not in a pod.
     """
+    job = settled(job)
     seen, spec = Look(), job.spec
     place = _Place(settings, has_folder=has_folder, azure_ml=spec.execution.azure_ml is not None)
-    seen.steps = seen.at("spec.passes", lambda: _passes(job)) or []
+    lost = _plug_ins_of_the_image(job, registry.names(), METRICS.names()) if place.azure_ml else []
+    seen.notes += [f"{where}: a plug-in's, {IN_THE_IMAGE}" for where in lost]
+    if not any(where.startswith("spec.passes") for where in lost):
+        seen.steps = seen.at("spec.passes", lambda: _passes(job)) or []
     if spec.search is not None and seen.steps:
         notes = seen.at("spec.search", lambda: check_search(job))
         seen.notes += notes or []
@@ -149,9 +155,25 @@ def look(job: OptimizationJob, settings: Settings, *, has_folder: bool = False) 
     if seen.steps and seen.model is not None:
         _fit(seen, job, seen.model)
     found = {entry.name: _data(seen, entry, index, data[index]) for index, entry in enumerate(spec.data)}
-    _evaluation(seen, job)
+    if not any(where.startswith("spec.evaluation") for where in lost):
+        _evaluation(seen, job)
     seen.at(f"spec.output.{_choice(spec.output)}", lambda: _no_other(job, seen, found, output))
     return seen
+
+
+def _plug_ins_of_the_image(job: OptimizationJob, passes: Collection[str], metrics: Collection[str]) -> list[str]:
+    """Returns the paths of plug-ins' passes and metrics that are not installed here: the job's own image has them."""
+    lost = [
+        f"spec.passes[{index}]"
+        for index, step in enumerate(job.spec.passes)
+        if step.custom and step.pass_name not in passes
+    ]
+    uses = job.spec.evaluation.metrics if job.spec.evaluation else []
+    return lost + [
+        f"spec.evaluation.metrics[{index}]"
+        for index, use in enumerate(uses)
+        if use.custom and use.metric_name not in metrics
+    ]
 
 
 def _passes(job: OptimizationJob) -> list[BoundStep]:

@@ -27,6 +27,7 @@ from millwright_runner.cli import (
     report,
     run,
     screen,
+    submit,
     validate,
     verify,
     watch_,
@@ -39,6 +40,7 @@ EPILOG = """
   millwright plan job.yaml          what would run, and what does it need?
   millwright run job.yaml           run it; after a stop it goes on
   millwright run job.yaml --set passes.lora.r=8
+  millwright submit job.yaml        run it on Azure ML, without a cluster
   millwright import olive.json      an Olive workflow as a manifest
   millwright watch team-a/emotion   a job on a cluster, as it goes
   millwright report out/emotion     what it did, as a page
@@ -59,7 +61,7 @@ app = typer.Typer(
 )
 """The command line."""
 
-for verb in (run, plan, validate, passes, metrics, import_, watch_, bench, chat, report, verify):
+for verb in (run, plan, validate, submit, passes, metrics, import_, watch_, bench, chat, report, verify):
     app.command(verb.NAME, epilog=verb.EXAMPLE)(verb.command)
 
 

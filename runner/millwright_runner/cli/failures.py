@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,9 +14,34 @@ from millwright_api.report import RunReport
 from millwright_runner.unforeseen import InternalError, as_failure
 from millwright_runner.words import plural
 
+AGAIN = "the same command goes on from what is done"
+
 
 class UsageError(UserError):
     """The command line itself is wrong."""
+
+
+class RemoteFailed(MillwrightError):
+    """A run elsewhere did not end in a model; reason and exit code are that run's own.
+
+    Args:
+        report: of the run.
+
+    Attributes:
+        report: of the run.
+        tail: lines below the message: the end of a traceback or of a log.
+    """
+
+    def __init__(self, report: RunReport) -> None:
+        message, *self.tail = report.message.split("\n")
+        again = report.exit_code == TryAgain.exit_code or report.outcome == "Stopped"
+        super().__init__(message or "it did not end well", hint=AGAIN if again else None)
+        self.report = report
+
+    @property
+    def reason(self) -> str:
+        """The run's."""
+        return self.report.reason
 
 
 class RunFailed(Exception):
@@ -32,8 +58,17 @@ class RunFailed(Exception):
         self.cause, self.report, self.log = cause, report, log
 
 
+def all_of(problems: Sequence[MillwrightError]) -> MillwrightError:
+    """Returns several problems as one failure: the user's own first, for trying again does not mend them."""
+    ordered = sorted(problems, key=lambda problem: not isinstance(problem, UserError))
+    first = ordered[0]
+    return first if len(ordered) == 1 else type(first)("\n".join(map(str, ordered)))
+
+
 def exit_code(error: MillwrightError) -> int:
-    """Returns the exit code: the class's, and for a stop 128 + signal, as shells have it."""
+    """Returns the exit code: the class's, of a run elsewhere its own, and for a stop 128 + signal, as shells have it."""
+    if isinstance(error, RemoteFailed):
+        return error.report.exit_code
     return 128 + error.signal if isinstance(error, Stopped) else error.exit_code
 
 
@@ -63,7 +98,7 @@ def tell(error: MillwrightError, console: Console, details: Path | None = None) 
     else:
         head.append(f": {plural(len(lines), 'problem')}", style="not bold default")
     console.print(head, soft_wrap=True)
-    for line in lines:
+    for line in [*lines, *(error.tail if isinstance(error, RemoteFailed) else ())]:
         console.print(f"  {line}", soft_wrap=True)
     for label, text in (("hint", error.hint or _hint(error)), ("details", str(details) if details else None)):
         if text:
@@ -76,13 +111,15 @@ def needs_traceback(error: MillwrightError) -> bool:
 
 
 def _hint(error: MillwrightError) -> str | None:
-    return "the same command goes on from what is done" if isinstance(error, TryAgain | Stopped) else None
+    return AGAIN if isinstance(error, TryAgain | Stopped) else None
 
 
 __all__ = [
     "InternalError",
+    "RemoteFailed",
     "RunFailed",
     "UsageError",
+    "all_of",
     "as_failure",
     "exit_code",
     "needs_traceback",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
@@ -43,7 +44,7 @@ class LiveView(Watch):
         self._spinner = Spinner("dots")
         self._live = Live(self, console=console, refresh_per_second=4, redirect_stdout=False, redirect_stderr=False)
 
-    def __enter__(self) -> LiveView:
+    def __enter__(self) -> Self:
         self._live.start()
         return self
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
 from millwright_api.report import Progress, Remote
+from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner.cli.live import LiveView
 from millwright_runner.cli.watch import Lines, Watch
 from millwright_runner.words import plural
@@ -23,8 +24,8 @@ class RemoteWatch(Watch):
 
     remote: Remote | None = None
 
-    def about(self, job: str, steps: Sequence[str], where: str) -> None:
-        """Told once, before anything is submitted: the job's name, its steps, and where it runs."""
+    def about(self, job: OptimizationJob) -> None:
+        """Told once, before anything is submitted."""
 
     def progress(self, progress: Progress) -> None:
         """Told often, from the thread that follows."""
@@ -40,10 +41,10 @@ class RemoteLines(Lines, RemoteWatch):
         clock: seconds, monotonic.
     """
 
-    def about(self, job: str, steps: Sequence[str], where: str) -> None:
-        """Says what runs where."""
-        self._steps = list(steps)
-        self._say(f"{job}: {plural(len(steps), 'step')} on Azure ML: {where}")
+    def about(self, job: OptimizationJob) -> None:
+        """Says what runs."""
+        self._steps = [step.name for step in job.spec.passes]
+        self._say(f"{job.metadata.name}: {plural(len(self._steps), 'step')} on Azure ML")
 
     def progress(self, progress: Progress) -> None:
         """Says the job's name once, each new state of it, and what the runner says."""
@@ -70,9 +71,9 @@ class RemoteView(LiveView, RemoteWatch):
         super().__init__(console, clock)
         self._reached = -1
 
-    def about(self, job: str, steps: Sequence[str], where: str) -> None:
+    def about(self, job: OptimizationJob) -> None:
         """Shows all steps."""
-        self._name, self._steps = job, [(step, False) for step in steps]
+        self._name, self._steps = job.metadata.name, [(step.name, False) for step in job.spec.passes]
 
     def progress(self, progress: Progress) -> None:
         """Is drawn at the next refresh."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import IO
+from typing import IO, Self
 
 from millwright_api.report import ConstraintReport, EvaluationReport, PassReport, Progress
 from millwright_runner import figures
@@ -26,7 +26,7 @@ class Watch:
     def __init__(self) -> None:
         self.told = Told()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from millwright_api.errors import MillwrightError, UserError
 from millwright_api.names import ENV_LIMITS
@@ -34,7 +35,7 @@ def run() -> RunReport:
     for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
         os.environ.setdefault(name, WAIT_SECONDS)
     job = inside.load()
-    seen = look(job.job, settings := inside.settings(job))
+    seen = _look(job, settings := inside.settings(job))
     message = _estimates(job, seen, settings)
     seconds = round(time.monotonic() - began, 3)
     if seen.problems:
@@ -42,11 +43,29 @@ def run() -> RunReport:
     return RunReport(
         outcome="Succeeded",
         reason="Succeeded",
-        message="; ".join([message, *seen.notes]),
+        message="; ".join(filter(None, [message, *seen.notes])),
         exit_code=0,
         seconds=seconds,
         peak_memory_bytes=record.peak_memory(),
     )
+
+
+def _look(job: Manifest, settings: Settings) -> Look:
+    """Looks at what the job names, and, where it is to run on Azure ML, at the same time there."""
+    if job.job.spec.execution.azure_ml is None:
+        return look(job.job, settings)
+    from millwright_runner.remote.courier import Courier
+    from millwright_runner.remote.errand import Errand
+
+    courier = Courier(Errand.of_environment(job.job, job.base), settings.home)
+    with ThreadPoolExecutor(1) as pool:
+        there = pool.submit(courier.check)
+        seen = look(job.job, settings)
+    checked = seen.at("spec.execution.azureML", there.result)
+    if checked is not None:
+        seen.problems += checked.problems
+        seen.notes += checked.notes
+    return seen
 
 
 def _estimates(job: Manifest, seen: Look, settings: Settings) -> str:

@@ -1,0 +1,284 @@
+"""`millwright submit`: has a manifest run on Azure ML, without a cluster, and follows it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+from rich.console import Console
+
+from millwright_api.errors import MillwrightError, Stopped
+from millwright_api.report import Remote, RunReport
+from millwright_runner import manifest
+from millwright_runner.cli import azureml, failures, screen
+from millwright_runner.cli.options import DebugOption, JsonOption, ManifestArgument, QuietOption, SetOption
+from millwright_runner.cli.places import settings
+from millwright_runner.cli.remote_views import RemoteLines, RemoteView, RemoteWatch
+from millwright_runner.manifest import Manifest
+from millwright_runner.passes import StopFlag
+from millwright_runner.plan import Settings, open_output
+
+if TYPE_CHECKING:
+    from millwright_runner.remote.courier import Courier, Submitted
+
+NAME = "submit"
+EXAMPLE = """
+[bold]Examples[/bold]
+
+  millwright submit job.yaml              run it, and follow it to its end
+  millwright submit job.yaml --detach     run it, and come back at once
+  millwright submit job.yaml              again: follow it, or see its result
+  millwright submit job.yaml --cancel     stop it there
+  millwright submit job.yaml --set execution.azureML.compute=gpu-large
+
+The manifest says where: execution: {azureML: {compute: gpu, environment: {image: …}}}.
+The login is Azure's own: AZURE_CLIENT_ID and its like, a managed identity, or `az login`.
+"""
+
+DetachOption = Annotated[
+    bool,
+    typer.Option("--detach", metavar="", help="Come back once it is submitted; the same command follows it later."),
+]
+CancelOption = Annotated[
+    bool, typer.Option("--cancel", metavar="", help="Cancel what runs of it, and do nothing else.")
+]
+
+
+def command(
+    path: ManifestArgument,
+    *,
+    sets: SetOption = None,
+    detach: DetachOption = False,
+    cancel: CancelOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Run a job on Azure ML: check it, submit it, follow it. The manifest's execution.azureML says where.
+
+    The same command again follows the job that is there, or tells its result. Ctrl-C ends the following; the job goes on.
+    """
+    if detach and cancel:
+        raise failures.UsageError("--detach and --cancel exclude one another")
+    job = manifest.load(path, sets or ())
+    again = shlex.join(["millwright", "submit", str(path), *(word for text in sets or () for word in ("--set", text))])
+    try:
+        submission = _Submission.of(job, again, settings(job, None))
+        if cancel:
+            _tell_canceled(submission.courier.cancel(), json=json, quiet=quiet)
+            return
+        report = submission.result()
+        if report is None:
+            report = _followed(submission, detach=detach, json=json, quiet=quiet, debug=debug)
+        elif not quiet:
+            sys.stderr.write("It was done before; this is the result.\n")
+    except MillwrightError as error:
+        job.locate(error)
+        raise
+    if report is not None:
+        _tell(submission, report, json=json, quiet=quiet)
+
+
+@dataclass(frozen=True)
+class _Submission:
+    """A job to be submitted.
+
+    Attributes:
+        manifest: what, and where its parts were written.
+        again: the command line that does the same again.
+        settings: where things lie on this machine.
+        courier: who speaks to Azure ML.
+    """
+
+    manifest: Manifest
+    again: str
+    settings: Settings
+    courier: Courier
+
+    @classmethod
+    def of(cls, job: Manifest, again: str, chosen: Settings) -> _Submission:
+        """Asks nobody.
+
+        Raises:
+            InvalidManifest: the manifest does not say how to run on Azure ML.
+        """
+        from millwright_runner.remote.courier import Courier
+        from millwright_runner.remote.errand import Errand
+
+        errand = Errand(job.job, job.base, {})
+        assert errand.wanted  # raises
+        return cls(job, again, chosen, Courier(errand, chosen.home))
+
+    def result(self) -> RunReport | None:
+        """Returns the report of the job that did it, where its model is still what the output holds; else None."""
+        from millwright_runner.published import read_published
+
+        latest = self.courier.latest()
+        report = latest[1] if latest is not None else None
+        if report is None or report.artifact is None:
+            return None
+        there = read_published(open_output(self.manifest.job.spec.output, self.settings))
+        return report if there is not None and there.tree.digest == report.artifact.digest else None
+
+    def check(self) -> list[str]:
+        """Looks at all that the manifest names, here and on Azure ML, before anything costs; returns notes.
+
+        Raises:
+            MillwrightError: what is wrong; all of it.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        from millwright_runner.look import look
+
+        with ThreadPoolExecutor(1) as pool:
+            there = pool.submit(self.courier.check)
+            here = look(self.manifest.job, self.settings, has_folder=True)
+            checked = there.result()
+        problems = [*here.problems, *checked.problems]
+        if problems:
+            raise failures.all_of(problems)
+        return [*here.notes, *checked.notes]
+
+
+def _followed(submission: _Submission, *, detach: bool, json: bool, quiet: bool, debug: bool) -> RunReport | None:
+    """Submits the job, or finds it, and follows it to its end; None when nobody is to follow.
+
+    Raises:
+        failures.RunFailed: it did not end in a model, or is no longer followed.
+        MillwrightError: it was not submitted.
+    """
+    latest = submission.courier.latest()
+    if latest is None or latest[1] is not None:
+        notes = submission.check()
+        if not quiet:
+            screen.tell_notes(notes)
+    if not quiet:
+        _tell_where(submission.manifest)
+    log, leaving = None if debug else screen.nameless_log(), _Leaving()
+    with screen.libraries_kept_off(log) as console, _view(console, quiet=quiet, plain=debug) as view, leaving.on(view):
+        view.about(submission.manifest.job)
+        sent = submission.courier.submit(view.progress, leaving.stop)
+        report = None if detach else submission.courier.follow(sent, view.progress, StopFlag(), leaving.left)
+    if detach:
+        _tell_detached(submission, sent, json=json, quiet=quiet)
+        return None
+    if report is None:
+        raise _left(submission, view.remote or sent.remote, leaving.number, log)
+    if report.outcome != "Succeeded":
+        failure = failures.RemoteFailed(report)
+        submission.manifest.locate(failure)
+        submission.courier.told()
+        raise failures.RunFailed(failure, report, log)
+    submission.courier.told()
+    return report
+
+
+class _Leaving:
+    """Turns signals into the end of following: the job goes on there. Until there is one, into a stop.
+
+    Attributes:
+        stop: asks for a stop before the job is submitted.
+        left: set when nobody follows any more.
+        number: the signal.
+    """
+
+    def __init__(self) -> None:
+        self.stop, self.left, self.number = StopFlag(), threading.Event(), 0
+
+    @contextlib.contextmanager
+    def on(self, view: RemoteWatch) -> Iterator[None]:
+        """While a job is submitted and followed."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            """Ends the following; the second Ctrl-C ends the process."""
+            if self.number == number == signal.SIGINT:
+                view.abandon()
+                os._exit(128 + number)
+            self.number = number
+            self.stop.request(number)
+            self.left.set()
+
+        before = {}
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                before[number] = signal.signal(number, handle)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _left(submission: _Submission, remote: Remote, number: int, log: BinaryIO | None) -> failures.RunFailed:
+    message = f"{signal.Signals(number).name}: no longer followed; the job goes on on Azure ML as {remote.name}"
+    stopped = Stopped(message, signal=number)
+    stopped.hint = f"follow it again: {submission.again}; cancel it: {submission.again} --cancel"
+    return failures.RunFailed(stopped, failures.report(stopped).model_copy(update={"remote": remote}), log)
+
+
+def _view(console: Console, *, quiet: bool, plain: bool) -> RemoteWatch:
+    if quiet:
+        return RemoteWatch()
+    live = console.is_terminal and not console.is_dumb_terminal and not plain
+    return RemoteView(console) if live else RemoteLines(console.file)
+
+
+def _tell_where(job: Manifest) -> None:
+    execution = job.job.spec.execution.azure_ml
+    assert execution is not None  # who has none is not submitted
+    for label, text in azureml.rows(job, execution):
+        sys.stderr.write(f"{label:<{azureml.LABEL}}{text}\n")
+
+
+def _tell_detached(submission: _Submission, sent: Submitted, *, json: bool, quiet: bool) -> None:
+    remote = sent.remote
+    follow, cancel = submission.again, f"{submission.again} --cancel"
+    if json:
+        document = remote.model_dump(mode="json", exclude_none=True)
+        screen.print_json(document | {"submitted": sent.made, "follow": follow, "cancel": cancel})
+    elif quiet:
+        sys.stdout.write(f"{remote.name}\n")
+    else:
+        rows = [
+            ("job", remote.name),
+            ("state", remote.state),
+            ("url", remote.url),
+            ("follow", follow),
+            ("cancel", cancel),
+        ]
+        sys.stdout.write("".join(f"{label:<8}{text}\n" for label, text in rows if text))
+
+
+def _tell_canceled(canceled: Sequence[Remote], *, json: bool, quiet: bool) -> None:
+    if json:
+        screen.print_json({"canceled": [remote.model_dump(mode="json", exclude_none=True) for remote in canceled]})
+    elif not quiet:
+        for remote in canceled:
+            sys.stdout.write(f"canceled {remote.name}, which was {remote.state}\n")
+        if not canceled:
+            sys.stdout.write("nothing of it runs on Azure ML\n")
+
+
+def _tell(submission: _Submission, report: RunReport, *, json: bool, quiet: bool) -> None:
+    from millwright_runner.cli.summary import base_of, closing
+
+    if json:
+        screen.print_json(report.model_dump(mode="json", exclude_none=True))
+        return
+    assert report.artifact is not None  # a run that ends without a model is told as a failure
+    if quiet:
+        sys.stdout.write(f"{report.artifact.uri}\n")
+        return
+    job = submission.manifest.job
+    output = open_output(job.spec.output, submission.settings).uri
+    text = closing(report, output, base_of(job, submission.manifest.base), screen.results())
+    sys.stdout.write(f"\n{text}\n")
