@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.azurite import BlobContainer
 from tests.conftest import S3Bucket
 
 from millwright_api.errors import AccessDenied, Damaged
@@ -25,11 +26,11 @@ def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", "s3", "blob"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "file":
         return open_store(tmp_path / "store")
-    bucket: S3Bucket = request.getfixturevalue("s3")
+    bucket: S3Bucket | BlobContainer = request.getfixturevalue(request.param)
     return open_store(bucket.location("some/folder"))
 
 
@@ -45,7 +46,7 @@ def keys(store: Store, prefix: str = "") -> list[str]:
 
 def test_its_uri_is_what_a_person_would_type(store: Store, tmp_path: Path) -> None:
     assert store.uri.endswith("/")
-    assert store.uri.startswith("s3://b-" if store.local("") is None else str(tmp_path))
+    assert store.uri.startswith(("s3://b-", "http://127.0.0.1:") if store.local("") is None else str(tmp_path))
 
 
 def test_a_fresh_store_is_empty_and_can_be_written_to(store: Store) -> None:
@@ -170,10 +171,12 @@ def test_of_twelve_racing_writers_exactly_one_wins(store: Store) -> None:
 COUNT_UP = """
 import sys
 from pathlib import Path
-from millwright_api.v1alpha1 import S3Location
+from millwright_api.v1alpha1 import AzureBlobLocation, S3Location
 from millwright_runner.stores import Conflict, open_store
 place = sys.argv[1]
-store = open_store(S3Location(uri=place) if place.startswith("s3:") else Path(place))
+kinds = {"s3": S3Location, "http": AzureBlobLocation}
+kind = kinds.get(place.partition(":")[0])
+store = open_store(kind(uri=place) if kind else Path(place))
 done = 0
 while done < 10:
     blob = store.read("counter")

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from millwright_api.v1alpha1 import S3Location
+from millwright_api.v1alpha1 import AzureBlobLocation
+from millwright_runner.stores.locations import Location
+
+__all__ = ["Blob", "Conflict", "Entry", "Location", "Stat", "Store", "is_safe_key", "open_store"]
 
 
 @dataclass(frozen=True)
@@ -126,17 +129,23 @@ class Store(Protocol):
         """Returns the path of a key or folder when the store lies on this machine's disk, else None."""
 
 
-def open_store(location: S3Location | Path, uri: str | None = None) -> Store:
+def open_store(location: Location | Path, uri: str | None = None, *, credential: Any = None) -> Store:
     """Returns the store at a location; nothing is asked of it yet (see `Store.check`).
 
     Args:
         location: where it is.
         uri: of a folder: what a person calls it, when that is not its path.
+        credential: of a place in Azure Blob Storage: what opens it, as azure-storage-blob takes it (AzureNamedKeyCredential,
+            AzureSasCredential or TokenCredential); None: what the environment has.
     """
     if isinstance(location, Path):
         from millwright_runner.stores.file import FileStore
 
         return FileStore(location, uri)
+    if isinstance(location, AzureBlobLocation):
+        from millwright_runner.stores.azure_blob import AzureBlobStore  # takes a second: only for Azure
+
+        return AzureBlobStore(location, credential=credential)
     from millwright_runner.stores.s3 import S3Store  # boto3 takes half a second: only for S3
 
     return S3Store(location)

@@ -1,0 +1,194 @@
+"""A store in a container of Azure Blob Storage, or of an emulator of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.storage.blob import BlobProperties
+
+from millwright_api.errors import AccessDenied, Damaged
+from millwright_api.v1alpha1 import AzureBlobLocation
+from millwright_runner.stores import Blob, Conflict, Entry, Stat, is_safe_key
+from millwright_runner.stores.ahead import ahead
+from millwright_runner.stores.azure_blob_copy import copy_blob
+from millwright_runner.stores.azure_blob_line import BlobLine
+from millwright_runner.stores.azure_blob_login import BlobCredential
+from millwright_runner.stores.azure_blob_upload import BlobUpload, send_whole
+from millwright_runner.stores.download import Download
+from millwright_runner.stores.line import Absent, Patience, Taken
+
+BLOCK_SIZE = 8 * 1024 * 1024
+"""Bytes of a block, up and down; four are under way at once."""
+
+LISTED_AT_ONCE = 5000
+"""The service's limit for one answer."""
+
+FOLDER = "hdi_isfolder"
+"""What accounts with folders (Data Lake Gen2) note of a folder, which is a blob to everybody else."""
+
+NO_ETAG = '"0x0"'
+"""No blob has it."""
+
+_Page = tuple[list[BlobProperties], str | None]
+
+
+class AzureBlobStore:
+    """Satisfies `stores.Store` with a container.
+
+    Args:
+        location: account, container and prefix.
+        credential: what opens it, as azure-storage-blob takes it; None: what the environment has.
+        patience: how long a server that had answered is waited for.
+        block_size: bytes of a block.
+
+    Raises:
+        StoreNotFound: the location names no container.
+        AccessDenied, CredentialsMissing: what the environment has is no credential.
+    """
+
+    def __init__(
+        self,
+        location: AzureBlobLocation,
+        *,
+        credential: BlobCredential | None = None,
+        patience: Patience | None = None,
+        block_size: int = BLOCK_SIZE,
+    ) -> None:
+        self._line = BlobLine(location, patience or Patience(), credential)
+        self._block_size = block_size
+        self.uri = self._line.uri
+
+    def check(self, *, write: bool) -> None:
+        """See `Store.check`. Writing is asked about by a write under a condition that never holds: it leaves nothing."""
+        self._page(self._line.prefix, None, 1)
+        if write:
+            try:
+                send_whole(self._line, f"{self._line.prefix}.mw-check", b"", "", **_if_match(NO_ETAG))
+            except (Absent, Taken):
+                return  # it may be written to
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """See `Store.list`."""
+        token: str | None = None
+        while True:
+            found, token = self._page(self._line.prefix + prefix, token, LISTED_AT_ONCE)
+            for blob in found:
+                if not blob.name.endswith("/") and not _is_folder(blob):
+                    yield Entry(blob.name.removeprefix(self._line.prefix), blob.size)
+            if not token:
+                return
+
+    def stat(self, key: str) -> Stat | None:
+        """See `Store.stat`."""
+        try:
+            found = self._line.call(self._key(key), lambda blob: blob.get_blob_properties())
+        except Absent:
+            return None
+        return None if _is_folder(found) else Stat(found.size, _etag(found), (found.metadata or {}).get("sha256"))
+
+    def read(self, key: str, *, first: int | None = None, start: int = 0) -> Blob | None:
+        """See `Store.read`."""
+        known = self.stat(key) if first is not None else None
+        if first is not None and (known is None or known.size <= start or first == 0):
+            return None if known is None else Blob(b"", known.etag)  # the service has no range of nothing
+        part: dict[str, Any] = {} if first is None else {"offset": start, "length": first}
+
+        def attempt() -> Blob:
+            """Reads the whole answer, or fails as a whole."""
+            answer = self._line.blob(self._key(key)).download_blob(max_concurrency=1, **part)
+            return Blob(bytes(answer.readall()), _etag(answer.properties))
+
+        try:
+            return self._line.patiently(attempt)
+        except Absent:
+            return None
+
+    def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
+        """See `Store.write`."""
+        condition = {"overwrite": False} if if_absent else _if_match(f'"{if_match}"') if if_match is not None else {}
+        try:
+            send_whole(self._line, self._key(key), data, hashlib.sha256(data).hexdigest(), **condition)
+        except (Absent, Taken) as error:
+            lost_answer = isinstance(error, Taken) and error.retried
+            if lost_answer and (there := self.read(key)) is not None and there.data == data:
+                return  # ours: it arrived, and only the answer did not
+            raise Conflict(key) from error
+
+    def put(self, key: str, file: Path, sha256: str, on_bytes: Callable[[int], None] | None = None) -> None:
+        """See `Store.put`."""
+        BlobUpload(self._line, self._key(key), file, sha256, self._block_size, on_bytes or _tell_nobody).run()
+
+    def get(self, key: str, file: Path, sha256: str | None, on_bytes: Callable[[int], None] | None = None) -> str:
+        """See `Store.get`."""
+        stat = self.stat(key)
+        if stat is None:
+            raise Damaged("it is not there, or no longer", where=self.uri + key)
+        condition = _if_match(f'"{stat.etag}"')
+
+        def read(first: int, last: int) -> bytes:
+            """Reads a range."""
+
+            def attempt() -> bytes:
+                blob = self._line.blob(self._key(key))
+                answer = blob.download_blob(first, last + 1 - first, max_concurrency=1, **condition)
+                return bytes(answer.readall())
+
+            return self._line.patiently(attempt)
+
+        expected, tell = sha256 or stat.sha256, on_bytes or _tell_nobody
+        return Download(read, self.uri + key, stat, file, expected, self._block_size, tell).run()
+
+    def copy(self, source: str, key: str) -> None:
+        """See `Store.copy`."""
+        copy_blob(self._line, self._key(source), self._key(key))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See `Store.delete`."""
+
+        def remove(key: str) -> None:
+            """Removes one, with its snapshots."""
+            try:
+                self._line.call(key, lambda blob: blob.delete_blob(delete_snapshots="include"))
+            except Absent:
+                return
+
+        for _ in ahead(remove, (self._key(key) for key in keys)):
+            pass
+
+    def local(self, key: str) -> Path | None:
+        """See `Store.local`: None, it lies elsewhere."""
+        return None
+
+    def _page(self, prefix: str, token: str | None, most: int) -> _Page:
+        def attempt() -> _Page:
+            pages: Any = self._line.container.list_blobs(
+                name_starts_with=prefix or None, include=["metadata"], results_per_page=most
+            ).by_page(token)
+            return [*next(pages, ())], pages.continuation_token or None
+
+        return self._line.patiently(attempt)
+
+    def _key(self, key: str) -> str:
+        if not is_safe_key(key):
+            raise AccessDenied(f"{key!r} leads out of the store or names no file", where=self.uri)
+        return self._line.prefix + key
+
+
+def _tell_nobody(moved: int) -> None:
+    """Takes the place of an `on_bytes` that was not given."""
+
+
+def _if_match(etag: str) -> dict[str, Any]:
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+
+
+def _etag(found: BlobProperties) -> str:
+    return str(found.etag).strip('"')
+
+
+def _is_folder(found: BlobProperties) -> bool:
+    return str((found.metadata or {}).get(FOLDER, "")).lower() == "true"
