@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 from millwright_api.errors import InvalidModel, ModelNotFound
 from millwright_api.v1alpha1 import AzureBlobLocation, AzureMLModel
 from millwright_runner.azure.coordinates import Coordinates, coordinates
-from millwright_runner.azure.datastores import Place, datastore_place, split_blob
+from millwright_runner.azure.datastores import Place, datastore_place
 from millwright_runner.azure.workspace import asking_registry, asking_workspace, client, registry_client
 from millwright_runner.lookup import close_names
+from millwright_runner.stores.locations import BlobPlace
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -168,8 +169,10 @@ def _in_registry(shelf: _Shelf, found: Any, registry: str, where: str) -> Place:
                 return str(found.path)
 
     signed = ask()
-    address, container, _ = split_blob(signed)
-    key = split_blob(str(found.path))[2]
-    location = AzureBlobLocation(uri=f"{address}/{container}/{key}")
+    lies = replace(BlobPlace.of(signed), key=BlobPlace.of(str(found.path)).key)
     signature = urlsplit(signed).query
-    return Place(location, where, RenewedSas(signature, lambda: urlsplit(ask()).query) if signature else None)
+    return Place(
+        AzureBlobLocation(uri=lies.folder),
+        where,
+        RenewedSas(signature, lambda: urlsplit(ask()).query) if signature else None,
+    )

@@ -109,16 +109,12 @@ def _unsupported(name: str, kind: str, where: object) -> DatastoreNotSupported:
     )
 
 
-def split_blob(url: str) -> tuple[str, str, str]:
-    """Returns the address of a place's account, its container and its key; queries are dropped, what is encoded stays so."""
-    parts = urlsplit(url)
-    path = parts.path.lstrip("/").split("/")
-    accounts = path[:1] if is_machine(parts.netloc) else []
-    rest = path[len(accounts) :]
-    return "/".join([f"{parts.scheme}://{parts.netloc}", *accounts]), rest[0], "/".join(rest[1:])
+def _address(found: Any, account: str) -> str:
+    protocol, endpoint = found.protocol or "https", str(found.endpoint or "core.windows.net").strip("/")
+    return f"{protocol}://{endpoint}/{account}" if _is_machine(endpoint) else f"{protocol}://{account}.blob.{endpoint}"
 
 
-def is_machine(host: str) -> bool:
+def _is_machine(host: str) -> bool:
     """Whether a host is a machine's, which has accounts in its paths, as emulators do; in Azure each has a name of its own."""
     named = urlsplit(f"//{host}")
     try:
@@ -126,11 +122,6 @@ def is_machine(host: str) -> bool:
     except ValueError:
         return named.port is not None or named.hostname == "localhost"
     return True
-
-
-def _address(found: Any, account: str) -> str:
-    protocol, endpoint = found.protocol or "https", str(found.endpoint or "core.windows.net").strip("/")
-    return f"{protocol}://{endpoint}/{account}" if is_machine(endpoint) else f"{protocol}://{account}.blob.{endpoint}"
 
 
 def _credential(

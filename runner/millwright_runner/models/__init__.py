@@ -6,7 +6,10 @@ from pathlib import Path
 
 from millwright_api.v1alpha1 import Model
 from millwright_runner.models.facts import FoundModel, ModelFacts, linear_modules
+from millwright_runner.models.local import find_local
+from millwright_runner.models.stored import find_stored
 from millwright_runner.stores import open_store
+from millwright_runner.stores.locations import as_folder
 from millwright_runner.volumes import place_of, volume_name
 
 __all__ = ["FoundModel", "ModelFacts", "find_model", "linear_modules"]
@@ -39,13 +42,10 @@ def find_model(
         from millwright_runner.models.azureml import find_azureml  # imports Azure's SDKs
 
         return find_azureml(model.azure_ml, base, home, trusted=trusted)
-    if (location := model.s3 or model.azure_blob) is not None:
-        from millwright_runner.models.stored import find_stored
-
-        place = location.model_copy(update={"uri": f"{location.uri.rstrip('/')}/"})
-        return find_stored(open_store(place), home, trusted=trusted)
-    from millwright_runner.models.local import find_local
-
+    if model.s3 is not None:
+        return find_stored(open_store(as_folder(model.s3)), home, trusted=trusted)
+    if model.azure_blob is not None:
+        return find_stored(open_store(as_folder(model.azure_blob)), home, trusted=trusted)
     if model.volume is not None:
         folder = place_of(model.volume, volumes, "spec.model.volume")
         return find_local(folder, volume_name(model.volume), home, trusted=trusted, read_up_to=read_up_to)

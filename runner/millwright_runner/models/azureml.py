@@ -13,6 +13,7 @@ from millwright_runner.models.layouts import names_in
 from millwright_runner.models.mlflow import LARGEST
 from millwright_runner.models.stored import find_stored
 from millwright_runner.stores import open_store
+from millwright_runner.stores.locations import as_folder
 
 WHERE = "spec.model.azureML"
 
@@ -42,8 +43,7 @@ def find_place(model: AzureMLModel, base: Path) -> Place:
 
 def find_at(place: Place, home: Path, *, trusted: bool) -> FoundModel:
     """Looks up the model in a folder of Blob Storage, in whichever form it has there. Raises: see `find_azureml`."""
-    folder = place.location.model_copy(update={"uri": f"{place.location.uri.rstrip('/')}/"})
-    store = open_store(folder, credential=place.credential)
+    store = open_store(as_folder(place.location), credential=place.credential)
     files = {entry.key: entry for entry in store.list("")}
     if not files:
         raise ModelNotFound("nothing lies there", where=place.where, hint="a model is a folder")
