@@ -15,7 +15,7 @@ import pytest
 from tests.cliground import CliGround
 from tests.importlog import ImportLog
 
-VERBS = ["run", "plan", "validate", "passes", "import", "watch"]
+VERBS = ["run", "plan", "validate", "submit", "passes", "import", "watch"]
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def test_help_teaches_the_verbs_with_an_example_of_each(ground: CliGround) -> No
         "millwright validate job.yaml",
         "millwright plan job.yaml",
         "millwright run job.yaml",
+        "millwright submit job.yaml",
         "millwright import olive.json",
     ):
         assert line in said.out
@@ -119,7 +120,8 @@ def test_a_usage_error_with_json_is_a_document_too(ground: CliGround) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["validate", "job.yaml"], ["plan", "job.yaml"], ["passes"], ["passes", "lora"]]
+    "arguments",
+    [["--help"], ["submit", "--help"], ["validate", "job.yaml"], ["plan", "job.yaml"], ["passes"], ["passes", "lora"]],
 )
 def test_it_starts_without_anything_heavy(fresh: CliGround, arguments: list[str]) -> None:
     imports = ImportLog(fresh.folder / "log")
@@ -131,7 +133,7 @@ def test_it_starts_without_anything_heavy(fresh: CliGround, arguments: list[str]
     assert said.code == 0
     assert (
         imports.packages
-        & {"torch", "transformers", "peft", "onnxruntime", "boto3", "botocore", "datasets", "pyarrow", "numpy"}
+        & {"torch", "transformers", "peft", "onnxruntime", "boto3", "botocore", "datasets", "pyarrow", "numpy", "azure"}
         == set()
     )
 

@@ -436,3 +436,65 @@ def test_what_is_for_a_cluster_changes_no_key(ground: CliGround) -> None:
 
     assert for_a_cluster["fingerprint"] == plain["fingerprint"]
     assert ground.run("validate", "job.yaml").code == 0
+
+
+# A manifest that Azure ML takes too.
+
+ON_AZURE_ML = {
+    "subscriptionId": "11111111-2222-3333-4444-555555555555",
+    "resourceGroup": "team",
+    "workspace": "ml-team",
+    "compute": "gpu",
+    "environment": {"image": "runner:1"},
+}
+
+
+def test_what_is_for_azure_ml_is_ignored_and_names_the_verb_that_does_it(ground: CliGround) -> None:
+    template = {"podTemplate": {"terminationGracePeriodSeconds": 60}}
+    ground.write_job(execution={"azureML": ON_AZURE_ML, "kubernetes": template}, retry={"maxAttempts": 5})
+
+    said = ground.run("run", "job.yaml")
+
+    assert said.code == 0, said.err
+    assert said.err.splitlines()[:2] == [
+        "For a cluster, ignored on this machine: spec.execution.kubernetes, spec.retry",
+        "For Azure ML, ignored on this machine: spec.execution.azureML; `millwright submit` runs it there",
+    ]
+
+
+def test_where_it_would_run_changes_no_key(ground: CliGround) -> None:
+    ground.write_job(name="plain.yaml")
+    ground.write_job(execution={"azureML": ON_AZURE_ML})
+
+    plain = json.loads(ground.run("plan", "plain.yaml", "--json").out)
+    there = json.loads(ground.run("plan", "job.yaml", "--json").out)
+
+    assert there["fingerprint"] == plain["fingerprint"]
+    assert there["azureML"] == {
+        "compute": "gpu", "instanceType": None, "environment": "image runner:1", "experiment": "copy"
+    }  # fmt: skip
+
+
+def test_plan_and_validate_say_where_submit_would_run_it(ground: CliGround) -> None:
+    ground.write_job(execution={"azureML": ON_AZURE_ML})
+
+    plan = ground.run("plan", "job.yaml")
+    validate = ground.run("validate", "job.yaml")
+
+    assert plan.out.splitlines()[0] == (
+        "submit  on Azure ML: workspace ml-team (resource group team, subscription "
+        "11111111-2222-3333-4444-555555555555), compute gpu, image runner:1, experiment copy"
+    )
+    assert validate.out == "job.yaml is valid: 1 pass (obey), 0 data sets, to run on Azure ML (compute gpu)\n"
+
+
+def test_validate_opens_nothing_in_azure_and_names_it(ground: CliGround) -> None:
+    source = {"azureML": {"datastore": "blobs", "path": "train.jsonl"}}
+    data = [{"name": "train", "source": source, "text": {}}]
+    ground.write_job(data=data, output={"azureBlob": {"uri": "https://team.blob.core.windows.net/models/x/"}})
+
+    said = ground.run("validate", "job.yaml")
+    document = json.loads(ground.run("validate", "job.yaml", "--json").out)
+
+    assert said.out == "job.yaml is valid: 1 pass (obey), 1 data set, in Azure: data train and output\n"
+    assert document["inAzure"] == ["spec.data[0].source.azureML", "spec.output.azureBlob"]

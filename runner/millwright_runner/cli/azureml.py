@@ -43,6 +43,12 @@ def rows(manifest: Manifest, execution: AzureML) -> list[tuple[str, str]]:
     ]
 
 
+def line(manifest: Manifest, execution: AzureML) -> str:
+    """Returns the same as one line."""
+    experiment = f"experiment {execution.experiment or manifest.job.metadata.name}"
+    return ", ".join([_workspace(manifest, execution), compute_of(execution), environment_of(execution), experiment])
+
+
 def named(job: OptimizationJob) -> list[str]:
     """Returns the paths of what a manifest names in Azure: sources and the output."""
     spec = job.spec

@@ -43,8 +43,7 @@ def command(
         raise
     execution = job.job.spec.execution.azure_ml
     if execution is not None and not json:
-        text = ", ".join(text for _, text in azureml.rows(job, execution))
-        screen.results().print(f"submit  on Azure ML: {text}", soft_wrap=True)
+        screen.results().print(f"submit  on Azure ML: {azureml.line(job, execution)}", soft_wrap=True)
     if isinstance(plan, SearchPlan):
         searched.tell(plan, json=json, besides=azureml.as_document(job.job))
         return

@@ -32,15 +32,14 @@ if TYPE_CHECKING:
 
 NAME = "submit"
 EXAMPLE = """
-[bold]Examples[/bold]
+[bold]Example[/bold]  millwright submit job.yaml             run it, and follow it to its end
 
-  millwright submit job.yaml              run it, and follow it to its end
-  millwright submit job.yaml --detach     run it, and come back at once
-  millwright submit job.yaml              again: follow it, or see its result
-  millwright submit job.yaml --cancel     stop it there
-  millwright submit job.yaml --set execution.azureML.compute=gpu-large
+         millwright submit job.yaml --detach    come back once it is submitted
+         millwright submit job.yaml             again: follow it, or see its result
+         millwright submit job.yaml --cancel    stop it there
+         millwright submit job.yaml --set execution.azureML.compute=large
 
-The manifest says where: execution: {azureML: {compute: gpu, environment: {image: …}}}.
+In the manifest: execution: {azureML: {compute: gpu, environment: {image: …}}}.
 The login is Azure's own: AZURE_CLIENT_ID and its like, a managed identity, or `az login`.
 """
 
