@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 from rich.console import Console
 
-from millwright_api.errors import MillwrightError, Stopped
+from millwright_api.errors import MillwrightError, Stopped, UserError
 from millwright_api.report import Remote, RunReport
 from millwright_runner import manifest
 from millwright_runner.cli import azureml, failures, screen
@@ -75,11 +75,13 @@ def command(
         if cancel:
             _tell_canceled(submission.courier.cancel(), json=json, quiet=quiet)
             return
-        report = submission.result()
+        latest = submission.latest()
+        report = submission.result(latest[1]) if latest is not None else None
         if report is None:
-            report = _followed(submission, detach=detach, json=json, quiet=quiet, debug=debug)
+            checks = latest is None or submission.has_ended(latest[0])
+            report = _followed(submission, checks=checks, detach=detach, json=json, quiet=quiet, debug=debug)
         elif not quiet:
-            sys.stderr.write("It was done before; this is the result.\n")
+            sys.stderr.write("It was done before: this is the result that the output holds.\n")
     except MillwrightError as error:
         job.locate(error)
         raise
@@ -117,16 +119,34 @@ class _Submission:
         assert errand.wanted  # raises
         return cls(job, again, chosen, Courier(errand, chosen.home))
 
-    def result(self) -> RunReport | None:
-        """Returns the report of the job that did it, where its model is still what the output holds; else None."""
+    def latest(self) -> tuple[Remote, RunReport | None] | None:
+        """Returns the newest job of this manifest, with its report when it has ended and that was told.
+
+        Raises:
+            MillwrightError: nobody can be asked; all that is wrong.
+        """
+        try:
+            return self.courier.latest()
+        except UserError:
+            self.check()
+            raise
+
+    def has_ended(self, remote: Remote) -> bool:
+        """Whether a job is over."""
+        from millwright_runner.remote.jobs import ENDED
+
+        return remote.state in ENDED
+
+    def result(self, report: RunReport | None) -> RunReport | None:
+        """Returns a job's report where its model is what the output holds; else None."""
         from millwright_runner.published import read_published
 
-        latest = self.courier.latest()
-        report = latest[1] if latest is not None else None
         if report is None or report.artifact is None:
             return None
         there = read_published(open_output(self.manifest.job.spec.output, self.settings))
-        return report if there is not None and there.tree.digest == report.artifact.digest else None
+        if there is None or there.tree.digest != report.artifact.digest:
+            return None
+        return report.model_copy(update={"artifact": report.artifact.model_copy(update={"uri": there.uri})})
 
     def check(self) -> list[str]:
         """Looks at all that the manifest names, here and on Azure ML, before anything costs; returns notes.
@@ -148,15 +168,16 @@ class _Submission:
         return [*here.notes, *checked.notes]
 
 
-def _followed(submission: _Submission, *, detach: bool, json: bool, quiet: bool, debug: bool) -> RunReport | None:
+def _followed(
+    submission: _Submission, *, checks: bool, detach: bool, json: bool, quiet: bool, debug: bool
+) -> RunReport | None:
     """Submits the job, or finds it, and follows it to its end; None when nobody is to follow.
 
     Raises:
         failures.RunFailed: it did not end in a model, or is no longer followed.
         MillwrightError: it was not submitted.
     """
-    latest = submission.courier.latest()
-    if latest is None or latest[1] is not None:
+    if checks:
         notes = submission.check()
         if not quiet:
             screen.tell_notes(notes)
@@ -268,7 +289,7 @@ def _tell_canceled(canceled: Sequence[Remote], *, json: bool, quiet: bool) -> No
 
 
 def _tell(submission: _Submission, report: RunReport, *, json: bool, quiet: bool) -> None:
-    from millwright_runner.cli.summary import base_of, closing
+    from millwright_runner.cli.summary import base_of, closing_text
 
     if json:
         screen.print_json(report.model_dump(mode="json", exclude_none=True))
@@ -279,5 +300,6 @@ def _tell(submission: _Submission, report: RunReport, *, json: bool, quiet: bool
         return
     job = submission.manifest.job
     output = open_output(job.spec.output, submission.settings).uri
-    text = closing(report, output, base_of(job, submission.manifest.base), screen.results())
+    base = base_of(job, str(submission.manifest.base / str(job.spec.model.path)))
+    text = closing_text(report, output, base, screen.results())
     sys.stdout.write(f"\n{text}\n")
