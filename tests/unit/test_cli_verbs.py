@@ -16,8 +16,8 @@ from millwright_runner import manifest
 ROOT = Path(__file__).parents[2]
 OLIVE: dict[str, Any] = {
     "input_model": {"type": "HfModel", "model_path": "model"},
-    "systems": {"aml": {"type": "AzureML", "config": {"aml_compute": "gpu"}}},
-    "host": "aml",
+    "systems": {"there": {"type": "Docker", "config": {"image_name": "gpu"}}},
+    "host": "there",
     "passes": {"build": {"type": "ModelBuilder", "precision": "int4"}},
     "output_dir": "out",
 }
@@ -152,7 +152,7 @@ class TestValidate:
 
         assert said.out == "olive.json is valid: 1 pass (genai), 0 data sets\n"
         assert said.err.startswith(
-            "Not taken over from the Olive workflow; the model is the same without:\n  systems.aml.type = "
+            "Not taken over from the Olive workflow; the model is the same without:\n  systems.there.type = "
         )
         assert len(said.err.rstrip("\n").split("\n")) == 4
 
@@ -361,7 +361,7 @@ class TestImport:
             [{"name": "build", "genai": {"precision": "int4"}}],
         )
         assert [line.partition(" = ")[0] for line in said.err.rstrip("\n").split("\n")] == [
-            "systems.aml.type", "systems.aml.config.aml_compute", "host",
+            "systems.there.type", "systems.there.config.image_name", "host",
         ]  # fmt: skip
 
     def test_the_file_that_is_written_can_be_run(self, ground: CliGround) -> None:
@@ -411,7 +411,7 @@ class TestImport:
 
         assert document["runnable"] is True
         assert document["manifest"]["kind"] == "OptimizationJob"
-        assert document["notTakenOver"][0]["path"] == "systems.aml.type"
+        assert document["notTakenOver"][0]["path"] == "systems.there.type"
 
     def test_what_changes_the_model_is_marked(self, ground: CliGround) -> None:
         (ground.folder / "olive.json").write_text(

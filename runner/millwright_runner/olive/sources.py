@@ -69,7 +69,8 @@ def _file(work: Work, view: View, builder: str, place: str, root: str | None) ->
     file = _one_file(work, found, wanted)
     azure = _on_azure(work, view, file, f"{place}.source.azureML", root)
     if azure is not None:
-        _check_suffix(work, file, azure.get("azureML", azure)["path"], builder)
+        if "azureML" in azure:
+            _check_suffix(work, file, azure["azureML"]["path"], builder)
         return azure, limit
     parts = [root] if root else []
     if folder := view.text("data_dir"):
@@ -79,18 +80,21 @@ def _file(work: Work, view: View, builder: str, place: str, root: str | None) ->
     if "://" in file.value:
         work.trace.unmapped(file.path, ONE_FILE, blocks=True)
     else:
+        work.trace.mapped(file.path, f"{place}.source.path")
         _check_suffix(work, file, path, builder)
-        if work.trace.is_open(file.path):
-            work.trace.mapped(file.path, f"{place}.source.path")
     return {"path": work.paths.manifest(path)}, limit
 
 
 def _check_suffix(work: Work, file: Found, path: str, builder: str) -> None:
+    """Lists a file that was taken over and is none that the runner can read."""
     if "*" in path:
-        work.trace.unmapped(file.path, ONE_FILE, blocks=True)
+        why = ONE_FILE
     elif not path.lower().endswith(BUILDERS[builder]):
         why = f"the form of a file is told by its suffix: rename it to {' or '.join(BUILDERS[builder])}"
-        work.trace.unmapped(file.path, why, blocks=True)
+    else:
+        return
+    work.trace.retract(file.path)
+    work.trace.unmapped(file.path, why, blocks=True)
 
 
 def _slice(work: Work, split: Found | None, by_split: bool, place: str) -> int | None:
@@ -153,6 +157,7 @@ def _on_azure(work: Work, view: View, file: Found, place: str, root: str | None)
         return {"azureML": made}
     where = stand_in(work, "data", "train.jsonl")
     if made is not None and found is not None:
+        work.trace.retract(found.path)
         work.trace.unmapped(found.path, BY_HAND.format(path=where), blocks=True)
     return {"path": where}
 

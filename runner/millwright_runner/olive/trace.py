@@ -63,7 +63,8 @@ class Trace:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._order = {path: index for index, (path, _) in enumerate(leaves(config))}
-        self._open = dict(leaves(config))
+        self._leaves = dict(leaves(config))
+        self._open = dict(self._leaves)
         self._unmapped: list[tuple[int, Unmapped]] = []
         self._possible: dict[Path, set[str]] = {}
         self._notes: list[tuple[int, Note]] = []
@@ -101,6 +102,12 @@ class Trace:
     def covered(self, path: Path) -> None:
         """What lies at or below `path` is spoken of by a note on what is around it."""
         self._settle(path)
+
+    def retract(self, path: Path) -> None:
+        """What was taken over at or below `path` turned out not to do: it is open again."""
+        for leaf, value in self._leaves.items():
+            if leaf[: len(path)] == path and self.mapped_to.pop(show(leaf), ""):
+                self._open[leaf] = value
 
     def is_open(self, path: Path) -> bool:
         """Whether something at or below `path` is not judged yet."""
