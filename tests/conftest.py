@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.azureml.fixtures import azure, azure_server  # noqa: F401  # fixtures, for all tests
 from tests.azurite import Azurite, BlobContainer
 from tests.s3server import S3Server
 from tests.scheduling import Scheduling, ordered
