@@ -190,7 +190,7 @@ def publish(
             memo.remember_tree(store.local(tree.root), files)
         if there is not None and there.fingerprint == fingerprint:
             _drop_replaced(store, there)
-            _point(store, there.tree.prefix)
+            point_to(store, there.tree.prefix)
             return accompany(store, there, beside, signer, noted)
     raise StoreUnavailable("its manifest is written again and again by others", where=store.uri)
 
@@ -331,7 +331,7 @@ def _drop_replaced(store: Store, there: Published) -> None:
         store.delete([f"{there.replaced}/{name}" for name in names])
 
 
-def _point(store: Store, prefix: str) -> None:
+def point_to(store: Store, prefix: str) -> None:
     """In a folder of this machine: turns the link `model` to the model, in one go."""
     root = store.local("")
     if root is None:

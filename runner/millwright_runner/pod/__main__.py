@@ -1,4 +1,4 @@
-"""`python -m millwright_runner.pod preflight|stage|report`: runs a role; its last word is written however it ends."""
+"""`python -m millwright_runner.pod preflight|stage|report|azureml|cancel|remote`: runs a role; its last word is written however it ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from millwright_runner.process import leave, open_streams, prepare
 
-ROLES = ("preflight", "stage", "report")
+ROLES = ("preflight", "stage", "report", "azureml", "cancel", "remote")
 
 
 def main() -> NoReturn:

@@ -1,5 +1,5 @@
-"""Tells the operator how far a stage is: the latest Progress, from a thread of its own. Losing the endpoint never fails
-or slows the work."""
+"""Tells others how far a stage is: the latest Progress, from a thread of its own. Losing who listens never fails or slows the
+work. The operator is told over its endpoint, a courier of Azure ML through the job's mailbox."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import ssl
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,34 +25,23 @@ TIMEOUT_SECONDS = 3.0
 """How long the endpoint may be silent."""
 
 
-class Reporter:
-    """Posts progress. Its thread starts with the first one and goes with the process.
+class Latest:
+    """Tells the latest progress to somebody. Its thread starts with the first one and goes with the process.
 
     Args:
-        url: https://host:port/path.
-        ca: a file with the CA that signed the endpoint's certificate; read anew for each report.
-        token: a file with the pod's token; read anew for each report.
+        send: tells it; whatever it raises, the work goes on.
         interval: least seconds between two reports of the same step.
-        timeout: seconds that the endpoint may be silent.
+        drop: called when it could not be told.
     """
 
     def __init__(
-        self,
-        url: str,
-        ca: Path,
-        token: Path,
-        *,
-        interval: float = INTERVAL_SECONDS,
-        timeout: float = TIMEOUT_SECONDS,
+        self, send: Callable[[Progress], None], interval: float, drop: Callable[[], None] = lambda: None
     ) -> None:
-        self._url, self._ca, self._token = urlsplit(url), ca, token
-        self._interval, self._timeout = interval, timeout
+        self._send, self._interval, self._drop = send, interval, drop
         self._news = threading.Condition()
         self._latest: Progress | None = None
         self._last: Progress | None = None
         self._thread: threading.Thread | None = None
-        self._connection: http.client.HTTPSConnection | None = None
-        self._trusted = b""
         self._complained = False
 
     def tell(self, progress: Progress) -> None:
@@ -75,7 +65,7 @@ class Reporter:
         while True:
             progress = self._take()
             try:
-                self._send(progress.model_dump_json(exclude_none=True).encode())
+                self._send(progress)
             except Exception as error:  # whatever it is, the work goes on without
                 self._complain(error)
                 self._drop()
@@ -98,19 +88,53 @@ class Reporter:
         with self._news:
             self._news.wait_for(lambda: self._latest is not None and self._latest.step_name != told, self._interval)
 
-    def _send(self, body: bytes) -> None:
+    def _complain(self, error: Exception) -> None:
+        """Says it once: a log is no place for the same line every minute."""
+        if not self._complained:
+            self._complained = True
+            sys.stderr.write(f"progress cannot be reported, the job goes on without: {error}\n")
+
+
+class Reporter(Latest):
+    """Posts progress to the operator's endpoint.
+
+    Args:
+        url: https://host:port/path.
+        ca: a file with the CA that signed the endpoint's certificate; read anew for each report.
+        token: a file with the pod's token; read anew for each report.
+        interval: least seconds between two reports of the same step.
+        timeout: seconds that the endpoint may be silent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        ca: Path,
+        token: Path,
+        *,
+        interval: float = INTERVAL_SECONDS,
+        timeout: float = TIMEOUT_SECONDS,
+    ) -> None:
+        super().__init__(self._report, interval, self._disconnect)
+        self._url, self._ca, self._token = urlsplit(url), ca, token
+        self._timeout = timeout
+        self._connection: http.client.HTTPSConnection | None = None
+        self._trusted = b""
+
+    def _report(self, progress: Progress) -> None:
         """Posts it; a connection that the endpoint has closed in the meantime is made anew.
 
         Raises:
             OSError, http.client.HTTPException, ValueError: it did not arrive, or was refused.
         """
+        body = progress.model_dump_json(exclude_none=True).encode()
         reused = self._connection is not None
         try:
             self._post(body)
         except (OSError, http.client.HTTPException) as error:
             if not reused or isinstance(error, TimeoutError):
                 raise
-            self._drop()
+            self._disconnect()
             self._post(body)
 
     def _post(self, body: bytes) -> None:
@@ -126,7 +150,7 @@ class Reporter:
         """Returns the connection; another one when the CA is another one."""
         trusted = self._ca.read_bytes()
         if self._connection is None or trusted != self._trusted:
-            self._drop()
+            self._disconnect()
             context = ssl.create_default_context(cadata=trusted.decode())
             self._connection = http.client.HTTPSConnection(
                 str(self._url.hostname), self._url.port, timeout=self._timeout, context=context
@@ -134,14 +158,8 @@ class Reporter:
             self._trusted = trusted
         return self._connection
 
-    def _drop(self) -> None:
+    def _disconnect(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(OSError):
                 self._connection.close()
             self._connection = None
-
-    def _complain(self, error: Exception) -> None:
-        """Says it once: a log is no place for the same line every minute."""
-        if not self._complained:
-            self._complained = True
-            sys.stderr.write(f"progress cannot be reported, the job goes on without: {error}\n")

@@ -18,27 +18,28 @@ from millwright_runner import pipeline, record
 from millwright_runner.cli.keys import signing_key
 from millwright_runner.cli.watch import Lines
 from millwright_runner.concluding import conclude
+from millwright_runner.manifest import Manifest
 from millwright_runner.passes import StopFlag
 from millwright_runner.pipeline import Part
 from millwright_runner.plan import Plan, Settings, make_plan
 from millwright_runner.pod import inside
-from millwright_runner.pod.reporter import Reporter
+from millwright_runner.pod.reporter import Latest
 from millwright_runner.pod.roles import Failed, leave_at_once, message_of
 from millwright_runner.trials import in_manifest, trial_job
 from millwright_runner.unforeseen import as_failure
 
 
 class Telling(Lines):
-    """Says what happens in the pod's log, and how far it is to the operator.
+    """Says what happens in the pod's log, and how far it is to who follows it.
 
     Args:
-        reporter: who tells the operator; None: nobody.
+        reporter: who tells others; None: nobody.
 
     Attributes:
         began: whether a step has begun; before that, models and results are fetched.
     """
 
-    def __init__(self, reporter: Reporter | None) -> None:
+    def __init__(self, reporter: Latest | None) -> None:
         super().__init__(sys.stdout)
         self._reporter = reporter
         self.began = False
@@ -58,10 +59,14 @@ def run() -> RunReport:
         MillwrightError: it could not begin.
         Failed: it began and did not end well.
     """
-    began = time.monotonic()
     job = inside.load()
     settings = replace(inside.settings(job), signer=signing_key(None))
-    watch, stop = Telling(inside.reporter()), StopFlag()
+    return do(job, settings, Telling(inside.reporter()))
+
+
+def do(job: Manifest, settings: Settings, watch: Telling) -> RunReport:
+    """Runs the part of a job that the environment names; see `run`."""
+    began, stop = time.monotonic(), StopFlag()
     ended = inside.ended(job.job)
     if ended is not None:
         _stop_softly(stop, watch)

@@ -1,0 +1,101 @@
+"""The runner inside a job of Azure ML: does what a stage's pod would, and talks to the courier through the mailbox."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from millwright_api.errors import MillwrightError
+from millwright_api.names import ENV_REMOTE, ENV_STEPS, ENV_TRIAL
+from millwright_api.report import RunReport
+from millwright_runner.cli.keys import signing_key
+from millwright_runner.manifest import Manifest
+from millwright_runner.passes import StopFlag
+from millwright_runner.plan import Settings, open_output
+from millwright_runner.pod import inside, roles, stage
+from millwright_runner.pod.reporter import Latest
+from millwright_runner.remote import secrets
+from millwright_runner.remote.definition import ENV_SECRETS
+from millwright_runner.remote.mailbox import Mailbox
+
+POST_SECONDS, LOOK_SECONDS = 10.0, 10.0
+"""Between two posts of the same step, and between two looks whether a stop is asked for."""
+
+ENV_IDENTITY = "DEFAULT_IDENTITY_CLIENT_ID"
+"""Set by Azure ML where the job has a managed identity of its own."""
+
+
+def run() -> RunReport:
+    """Does the part that the environment names; its report is in the mailbox before it is returned, however it ends."""
+    os.environ.setdefault(inside.ENV_TERMINATION_LOG, os.devnull)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path.cwd()), os.environ.get("PYTHONPATH"))))
+    box: Mailbox | None = None
+    try:
+        _identify()
+        os.environ.update(secrets.resolve(os.environ.pop(ENV_SECRETS, "{}")))
+        job = inside.load()
+        settings = replace(inside.settings(job), signer=signing_key(None))
+        box = Mailbox(open_output(job.job.spec.output, settings), os.environ[ENV_REMOTE])
+        box.begin()
+        report = _do(job, settings, box)
+    except roles.Failed as failed:
+        report = failed.report
+    except BaseException as error:
+        report = roles.report_of(error)
+    _last_word(box, report)
+    return report
+
+
+def _do(job: Manifest, settings: Settings, box: Mailbox) -> RunReport:
+    post = Latest(box.post, POST_SECONDS)
+    threading.Thread(target=_watch_for_stop, args=(box,), name="stop", daemon=True).start()
+    if job.job.spec.search is not None and not {ENV_STEPS, ENV_TRIAL} & os.environ.keys():
+        from millwright_runner.pod.whole import run_search
+
+        return run_search(job.job, settings, post.tell, _stop_by_signal())
+    return stage.do(job, settings, stage.Telling(post))
+
+
+def _stop_by_signal() -> StopFlag:
+    """From here on SIGTERM asks a search for a stop."""
+    stop = StopFlag()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        """Asks for it."""
+        stop.request(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return stop
+
+
+def _identify() -> None:
+    """azure-identity takes the job's managed identity by a variable of its own."""
+    client = os.environ.get(ENV_IDENTITY)
+    if client:
+        os.environ.setdefault("AZURE_CLIENT_ID", client)
+
+
+def _watch_for_stop(box: Mailbox) -> None:
+    """A stop in the mailbox is the same as SIGTERM: the courier has no other way to send one."""
+    while True:
+        with contextlib.suppress(MillwrightError):  # a store that is away is asked again
+            if box.asked_to_stop():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+        time.sleep(LOOK_SECONDS)
+
+
+def _last_word(box: Mailbox | None, report: RunReport) -> None:
+    try:
+        if box is not None:
+            box.end(report)
+    except MillwrightError as error:
+        sys.stderr.write(f"the report cannot be left where the courier looks for it: {error}\n")
