@@ -27,6 +27,7 @@ from millwright_runner.plan import Found, Outline, Plan, Settings, look_up, make
 from millwright_runner.published import read_published
 from millwright_runner.recipe import Recipe, searched
 from millwright_runner.steps import Observer
+from millwright_runner.stores.locations import below
 from millwright_runner.trials import point_of, search_of, trial_job
 from millwright_runner.trials_told import as_lines, labelled, told
 from millwright_search import verdict
@@ -229,8 +230,11 @@ def _document(job: OptimizationJob, rows: list[dict[str, Any]], ended: Ended) ->
 
 def _below(output: Output, folder: str) -> Output:
     """Returns a place inside an output."""
+    place: dict[str, Any]
     if output.s3 is not None:
-        place: dict[str, Any] = {"s3": output.s3.model_copy(update={"uri": f"{output.s3.uri.rstrip('/')}/{folder}/"})}
+        place = {"s3": below(output.s3, folder)}
+    elif output.azure_blob is not None:
+        place = {"azure_blob": below(output.azure_blob, folder)}
     elif output.volume is not None:
         path = f"{output.volume.path}/{folder}".lstrip("/")
         place = {"volume": output.volume.model_copy(update={"path": path})}

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from millwright_api.errors import InvalidKey, RemoteCodeNotAllowed, UserError
 from millwright_api.names import ENV_SIGNING_KEY
-from millwright_api.v1alpha1 import Model, OptimizationJob, Output, S3Location, Target
+from millwright_api.v1alpha1 import Model, OptimizationJob, Output, Target
 from millwright_runner import registry
 from millwright_runner.artifact import HF
+from millwright_runner.azure.coordinates import settled
 from millwright_runner.cache import Cache
 from millwright_runner.data import FoundData, check_format, find_data
 from millwright_runner.digests import DigestMemo
@@ -21,7 +22,7 @@ from millwright_runner.passes import Estimate
 from millwright_runner.published import Published, Signer, damaged_files, read_published, refuse_other
 from millwright_runner.registry import BoundStep
 from millwright_runner.results import Results, find_results, first_gone, step_keys
-from millwright_runner.stores import Store, open_store
+from millwright_runner.stores import Location, Store, open_store
 from millwright_runner.volumes import place_of, volume_name
 
 
@@ -40,7 +41,7 @@ class Settings:
 
     base: Path
     home: Path
-    cache: S3Location | Path | None = None
+    cache: Location | Path | None = None
     volumes: Path | None = None
     remote_code: bool = True
     signer: Signer | None = None
@@ -155,7 +156,7 @@ def look_up(job: OptimizationJob, settings: Settings, fits: Callable[[FoundModel
     Raises:
         UserError: one of them cannot be used.
     """
-    spec = job.spec
+    spec = settled(job).spec
     for index, entry in enumerate(spec.data):
         check_format(entry, f"spec.data[{index}]")
     check_remote_code(spec.model, settings)
@@ -303,14 +304,15 @@ def open_output(output: Output, settings: Settings) -> Store:
     Raises:
         InvalidManifest, AccessDenied: a volume without a cluster, or a path that leads out of it.
     """
-    if output.s3 is not None:
-        return open_store(output.s3)
+    stored = output.s3 or output.azure_blob
+    if stored is not None:
+        return open_store(stored)
     if output.volume is not None:
         return open_store(place_of(output.volume, settings.volumes, "spec.output.volume"), volume_name(output.volume))
     return open_store(settings.base / Path(str(output.path)).expanduser())
 
 
-def _open_cache(mode: str, output: Store, elsewhere: S3Location | Path | None, memo: DigestMemo) -> Cache | None:
+def _open_cache(mode: str, output: Store, elsewhere: Location | Path | None, memo: DigestMemo) -> Cache | None:
     if mode == "Off":
         return None
     store = output

@@ -172,7 +172,7 @@ class TestBadInput:
         (("phi",), "ModelNotFound: phi: there is no such folder\n  hint: did you mean 'phi3'?\n"),
         (("plugins",), "ModelNotFound: plugins: no model lies there: found obey-1.0.dist-info, obey.py\n  hint: possible: onnx-genai has genai_config.json"),
         (("job.yaml",), "ModelNotFound: job.yaml: this is a file, and a model is a folder\n"),
-        (("",), "InvalidManifest: model: found nothing, expected a folder or s3://bucket/key\n"),
+        (("",), "InvalidManifest: model: found nothing, expected a folder, s3://bucket/key or https://account.blob.core.windows.net/container/key\n"),
         (("phi3", "--prompt-tokens", "481"), "UsageError: --prompt-tokens: found 481, and with 32 new ones that is more than the 512 tokens that the model takes\n  hint: at most 480 here\n"),
         (("phi3", "--new-tokens", "512"), "UsageError: --prompt-tokens: found 128, and with 512 new ones that is more than the 512 tokens that the model takes\n  hint: fewer than 512 --new-tokens\n"),
         (("phi3", "--prompt-tokens", "200000"), "millwright bench: invalid value for '--prompt-tokens': Input should be less than or equal to 131072"),

@@ -232,7 +232,7 @@ class TestWhatIsNoModel:
 
     @pytest.mark.parametrize(("where", "said"), [
         ("hf://microsoft/phi", "found 'hf://microsoft/phi', expected s3://bucket/key"),
-        ("  ", "found nothing, expected a folder or s3://bucket/key"),
+        ("  ", "found nothing, expected a folder, s3://bucket/key or https://account.blob.core.windows.net/container/key"),
     ])  # fmt: skip
     def test_another_kind_of_place(self, where: str, said: str) -> None:
         assert refused(where, kind=InvalidManifest).message.startswith(said)

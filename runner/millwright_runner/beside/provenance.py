@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from millwright_api.names import ENV_IMAGE
-from millwright_api.v1alpha1 import Data, DataSource, Model
+from millwright_api.v1alpha1 import DataSource, Model
 from millwright_runner.artifact import FileDigest
 from millwright_runner.beside.chosen import Chosen
 from millwright_runner.beside.public import public_path, public_spec, volume_uri
@@ -102,24 +102,26 @@ def _model(plan: Plan) -> dict[str, Any]:
     known: dict[str, str] = {DIGEST: found.digest}
     if found.commit is not None:
         known["gitCommit"] = found.commit
-    return {"name": "model", "uri": _uri(model, "models", found.commit), "digest": known}
+    return {"name": "model", "uri": _uri(model, "models", found.commit, found.facts.where), "digest": known}
 
 
 def _data(plan: Plan) -> Iterable[dict[str, Any]]:
     for entry in plan.job.spec.data:
-        yield {"name": f"data/{entry.name}", "uri": _uri_of(entry), "digest": {DIGEST: plan.data[entry.name].digest}}
+        found = plan.data[entry.name]
+        uri = _uri(entry.source, "datasets", None, found.where)
+        yield {"name": f"data/{entry.name}", "uri": uri, "digest": {DIGEST: found.digest}}
 
 
-def _uri_of(data: Data) -> str:
-    return _uri(data.source, "datasets", None)
-
-
-def _uri(source: Model | DataSource, kind: str, commit: str | None) -> str:
+def _uri(source: Model | DataSource, kind: str, commit: str | None, where: str) -> str:
+    """Returns the address of a source; `where` is what messages call it."""
     if source.hugging_face is not None:
         revision = commit or source.hugging_face.revision
         return f"hf://{kind}/{source.hugging_face.repo}{f'@{revision}' if revision else ''}"
-    if source.s3 is not None:
-        return source.s3.uri
+    stored = source.s3 or source.azure_blob
+    if stored is not None:
+        return stored.uri
+    if source.azure_ml is not None:
+        return where
     if source.volume is not None:
         return volume_uri(source.volume)
     return f"file:{public_path(str(source.path))}"

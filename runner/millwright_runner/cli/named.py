@@ -1,4 +1,4 @@
-"""Models that a person names on the command line: a folder, a job's output, the same in S3."""
+"""Models that a person names on the command line: a folder, a job's output, the same in a store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from millwright_api.errors import InvalidModel, MillwrightError, ModelNotFound, OutputExists
 from millwright_api.names import fingerprint
-from millwright_api.v1alpha1 import S3Location
 from millwright_runner.artifact import HF, HF_ADAPTER, ONNX_GENAI, Artifact
 from millwright_runner.cli.places import home, place_named
 from millwright_runner.data.tokens import Tokens, load_tokens, read_json
@@ -20,6 +19,7 @@ from millwright_runner.models.examine import TOKENIZER_NEEDS
 from millwright_runner.models.local import find_local
 from millwright_runner.published import CLAIM, LINK, read_published
 from millwright_runner.stores import Store, open_store
+from millwright_runner.stores.locations import as_folder
 from millwright_runner.subjects import Subject
 from millwright_runner.subjects.genai_model import DEVICES
 from millwright_runner.training import loading
@@ -72,7 +72,7 @@ def find_named(where: str, base: str | None, *, trusted: bool) -> Named:
         trusted: whether code that comes with it may run.
 
     Raises:
-        InvalidManifest: `where` is a URI of another kind than s3.
+        InvalidManifest: `where` is a URI of another kind than a store's.
         ModelNotFound: nothing lies there, or no model.
         InvalidModel: a file is missing or malformed; an adapter's base is nowhere.
         AccessDenied, StoreNotFound, StoreUnreachable: the store did not let us look.
@@ -94,7 +94,7 @@ def _bring(where: str) -> tuple[Path, str]:
     place = place_named(where, "model")
     if isinstance(place, Path):
         return _local(place, where)
-    return _from_s3(place, where)
+    return _from_store(open_store(as_folder(place)), where)
 
 
 def _local(folder: Path, where: str) -> tuple[Path, str]:
@@ -114,8 +114,7 @@ def _local(folder: Path, where: str) -> tuple[Path, str]:
     raise _no_model(where, names, LINK if LINK in below else below[0] if below else None)
 
 
-def _from_s3(location: S3Location, where: str) -> tuple[Path, str]:
-    store = open_store(location.model_copy(update={"uri": f"{location.uri.rstrip('/')}/"}))
+def _from_store(store: Store, where: str) -> tuple[Path, str]:
     kind = _format([mark for mark in MARKS if store.stat(mark) is not None])
     if kind is not None:
         return _fetched(store), kind

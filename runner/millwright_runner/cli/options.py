@@ -30,7 +30,7 @@ CacheOption = Annotated[
         "--cache",
         metavar="PLACE",
         show_default=False,
-        help="Keep results of passes here: a folder or s3://bucket/key. Default: the output.",
+        help="Keep results of passes here: a folder, s3://bucket/key or https://account.blob.core.windows.net/container/key. Default: the output.",
     ),
 ]
 SignKeyOption = Annotated[
@@ -62,7 +62,7 @@ ModelArgument = Annotated[
     typer.Argument(
         metavar="PATH|URI",
         show_default=False,
-        help="The model: a folder, a job's output, or the same as s3://bucket/key.",
+        help="The model: a folder, a job's output, or the same in S3 or Azure Blob Storage.",
     ),
 ]
 BaseOption = Annotated[

@@ -9,11 +9,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from millwright_api.errors import AccessDenied, InvalidManifest, NoSpaceLeft
-from millwright_api.v1alpha1 import S3Location
+from millwright_api.v1alpha1 import AzureBlobLocation, S3Location
 from millwright_runner import volumes
 from millwright_runner.manifest import Manifest
 from millwright_runner.plan import Settings
 from millwright_runner.problems import describe
+from millwright_runner.stores import Location
 from millwright_runner.stores.disk import FULL
 
 
@@ -46,7 +47,7 @@ def home() -> Path:
     return Path(caches).expanduser().absolute() / "millwright"
 
 
-def cache_place(text: str | None) -> S3Location | Path | None:
+def cache_place(text: str | None) -> Location | Path | None:
     """Returns what `--cache` means.
 
     Raises:
@@ -55,21 +56,31 @@ def cache_place(text: str | None) -> S3Location | Path | None:
     return None if text is None else place_named(text, "--cache")
 
 
-def place_named(text: str, where: str) -> S3Location | Path:
+def place_named(text: str, where: str) -> Location | Path:
     """Returns the place that a person names on the command line.
 
     Args:
-        text: a path, from the folder that the command runs in, or s3://bucket/key.
+        text: a path, from the folder that the command runs in, s3://bucket/key or an address in Azure Blob Storage.
         where: what messages call it.
 
     Raises:
         InvalidManifest: empty, or a URI of another kind.
     """
     if re.match(r"^[a-zA-Z][a-zA-Z0-9+.-]*://", text):
+        kind = AzureBlobLocation if text.startswith(("https://", "http://")) else S3Location
+        if "?" in text:  # a shared access signature, as the portal offers it: no message may show it
+            raise InvalidManifest(
+                "found an address with a query, expected one without",
+                where=where,
+                hint=f"{text.partition('?')[0]}, and what follows ? in AZURE_STORAGE_SAS_TOKEN",
+            )
         try:
-            return S3Location(uri=text)
+            return kind(uri=text)
         except ValidationError as error:
-            raise InvalidManifest(describe(error, S3Location).removeprefix("uri: "), where=where) from error
+            raise InvalidManifest(describe(error, kind).removeprefix("uri: "), where=where) from error
     if not text.strip():
-        raise InvalidManifest("found nothing, expected a folder or s3://bucket/key", where=where)
+        raise InvalidManifest(
+            "found nothing, expected a folder, s3://bucket/key or https://account.blob.core.windows.net/container/key",
+            where=where,
+        )
     return Path(text).expanduser().absolute()

@@ -32,7 +32,7 @@ WhereArgument = Annotated[
     typer.Argument(
         metavar="PATH|URI",
         show_default=False,
-        help="A job's output: a folder or s3://bucket/key; or a report.json.",
+        help="A job's output: a folder, or the same in S3 or Azure Blob Storage; or a report.json.",
     ),
 ]
 OutputOption = Annotated[

@@ -33,7 +33,7 @@ def command(
         typer.Argument(
             metavar="PATH|URI",
             show_default=False,
-            help="A job's output: the folder that holds manifest.json, or the same as s3://bucket/key.",
+            help="A job's output: the folder that holds manifest.json, or the same in S3 or Azure Blob Storage.",
         ),
     ],
     *,

@@ -24,6 +24,7 @@ from millwright_runner.cli.jobs.look import Look, happening, look
 from millwright_runner.cli.options import DebugOption
 from millwright_runner.cli.summary import try_it
 from millwright_runner.cli.trials import ROWS
+from millwright_runner.stores.locations import is_uri
 from millwright_runner.words import duration, plural, size
 
 NAME = "watch"
@@ -136,7 +137,7 @@ def result(ended: Look, console: Console | None = None) -> str:
             ("model", made.uri),
             ("size", f"{size(made.bytes)} in {plural(made.files, 'file')}, format {made.format}"),
         ]
-        if made.uri.startswith("s3://"):
+        if is_uri(made.uri):
             tries.append(try_it(made.uri, made.format, ended.base))
     if ended.seconds is not None:
         times = ", ".join(

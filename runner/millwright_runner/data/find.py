@@ -17,8 +17,9 @@ from millwright_runner.data.slices import Slice
 from millwright_runner.data.text import TextRenderer
 from millwright_runner.digests import DigestMemo
 from millwright_runner.lookup import close_names, missing_path
-from millwright_runner.stores import Stat, Store, open_store
+from millwright_runner.stores import Location, Stat, Store, open_store
 from millwright_runner.stores.disk import told
+from millwright_runner.stores.locations import folder_and_name
 from millwright_runner.stores.stream import StoredFile
 from millwright_runner.volumes import place_of, volume_name
 
@@ -58,7 +59,7 @@ def find_data(
 ) -> FoundData:
     """Looks a data set up; reads its first rows.
 
-    A file in an S3 store is fetched now, once for each content it has; a hub's files are fetched when they are packed.
+    A file in a store is fetched now, once for each content it has; a hub's files are fetched when they are packed.
 
     Args:
         data: the manifest's entry.
@@ -73,6 +74,7 @@ def find_data(
         DataNotFound: no such file, repository, revision or split.
         InvalidData: empty, malformed, or without the columns that the format reads.
         AccessDenied, StoreUnreachable: the place did not let us look.
+        UserError, AzureUnavailable: what a workspace of Azure ML says of a datastore, see `azure.datastores`.
     """
     source = data.source
     renderer = TextRenderer(data.text, f"spec.data[{data.name}].text") if data.text else None
@@ -84,8 +86,8 @@ def find_data(
             _check_first_rows(split.first_rows(columns_of(data)), split.where, data, renderer) if split.names else ()
         )
         return FoundData(data, _digest(data, ["hub", *split.identity]), split.where, split.files, split.slice, first)
-    if source.s3 is not None:
-        there = _S3File.find(source.s3)
+    there = _stored(source, base, f"spec.data[{data.name}].source")
+    if there is not None:
         if read_up_to is not None and there.stat.size > read_up_to:
             first = _check_first_rows(there.first_rows(columns_of(data)), there.how.where, data, renderer)
             digest = _digest(data, [there.how.format, there.stat.sha256]) if there.stat.sha256 else ""
@@ -130,9 +132,23 @@ def _look_at_path(path: Path, where: str) -> RowFile:
     return look(path, where)
 
 
+def _stored(source: DataSource, base: Path, where: str) -> _StoredRows | None:
+    """Returns the file that a source in a store names; None for a source of another kind."""
+    if source.s3 is not None:
+        return _StoredRows.find(source.s3)
+    if source.azure_blob is not None:
+        return _StoredRows.find(source.azure_blob)
+    if source.azure_ml is not None:
+        from millwright_runner.azure.datastores import find_datastore  # imports Azure's SDKs
+
+        place = find_datastore(source.azure_ml, base, f"{where}.azureML")
+        return _StoredRows.find(place.location, place.where, place.credential)
+    return None
+
+
 @dataclass(frozen=True)
-class _S3File:
-    """A file of rows in an S3 store, not fetched yet."""
+class _StoredRows:
+    """A file of rows in a store, not fetched yet."""
 
     store: Store
     name: str
@@ -141,20 +157,29 @@ class _S3File:
     identity: str
 
     @classmethod
-    def find(cls, location: S3Location) -> Self:
-        """Asks the store for it."""
-        folder, _, name = location.uri.rpartition("/")
-        if not name or folder == "s3:/":
-            raise DataNotFound("a file of rows is expected, and this names no file", where=location.uri)
-        how = format_of(name, location.uri)
-        store = open_store(location.model_copy(update={"uri": f"{folder}/"}))
+    def find(cls, location: Location, where: str | None = None, credential: Any = None) -> Self:
+        """Asks the store for it.
+
+        Args:
+            location: where it lies.
+            where: what a person calls the place, when that is not its address.
+            credential: see `open_store`.
+        """
+        where = where or location.uri
+        found = folder_and_name(location)
+        if found is None:
+            raise DataNotFound("a file of rows is expected, and this names no file", where=where)
+        folder, name = found
+        how = format_of(name, where)
+        store = open_store(folder, credential=credential)
         stat = store.stat(name)
         if stat is None:
             there = (entry.key for entry in itertools.islice(store.list(""), 1000))
-            raise DataNotFound("there is no such object", where=location.uri, hint=close_names(name, there, store.uri))
+            raise DataNotFound("there is no such object", where=where, hint=close_names(name, there, store.uri))
         if stat.size == 0:
-            raise InvalidData("the file is empty", where=location.uri)
-        return cls(store, name, stat, how, fingerprint([location.uri, location.endpoint, stat.etag, stat.size]))
+            raise InvalidData("the file is empty", where=where)
+        endpoint = location.endpoint if isinstance(location, S3Location) else None
+        return cls(store, name, stat, how, fingerprint([location.uri, endpoint, stat.etag, stat.size]))
 
     def fetch(self, home: Path) -> tuple[RowFile, str]:
         """Brings it to this machine, unless it is there; returns it and its sha256."""

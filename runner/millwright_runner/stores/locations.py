@@ -13,7 +13,7 @@ from millwright_api.v1alpha1 import AzureBlobLocation, S3Location
 Location = S3Location | AzureBlobLocation
 """A place in a store that is asked over a network."""
 
-L = TypeVar("L", S3Location, AzureBlobLocation)
+L = TypeVar("L", S3Location, AzureBlobLocation, Location)
 
 SPOKEN = "".join(chr(code) for code in range(33, 127) if chr(code) not in '%?#"<>\\^`{|}')
 """Characters that an address shows as they are."""

@@ -215,4 +215,6 @@ def _step_name(step: Mapping[str, Any]) -> str:
 
 
 def _base(model: Mapping[str, Any]) -> str:
-    return str(model.get("huggingFace", {}).get("repo") or model.get("s3", {}).get("uri") or "")
+    return str(
+        model.get("huggingFace", {}).get("repo") or (model.get("s3") or model.get("azureBlob") or {}).get("uri") or ""
+    )
