@@ -14,13 +14,16 @@ from millwright_api.execution import Resources
 from millwright_api.sources import DataSource, Model
 from millwright_api.v1alpha1 import Spec
 from millwright_operator import stages
-from millwright_operator.observed import Resource
+from millwright_operator.observed import Resource, SeenJob
 from millwright_operator.platform import Platform
 from millwright_operator.podspec import JsonMap, pod_spec
 from millwright_search.trials import Segment
 
 FINAL_EXIT_CODES = (2, 3)
 """The user's error, and a gate that failed: the same again would fail again."""
+
+LABEL_WORKLOAD_IDENTITY = "azure.workload.identity/use"
+"""Its webhook gives pods that have it a token for Azure, and says in their environment where it lies."""
 
 SEGMENT_DIGITS = 16
 """Of a segment's key, in its label."""
@@ -37,9 +40,10 @@ def config_map(resource: Resource, platform: Platform) -> JsonMap:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": _data(resource, platform)}
 
 
-def cancel_map(resource: Resource, platform: Platform) -> JsonMap:
-    """Returns the same for the pod that cancels; it belongs to nobody, so that it is there while its owner goes."""
-    meta = _nobodys(_metadata(resource, stages.cancel_name(resource), _labels(resource)))
+def cancel_map(resource: Resource, job: SeenJob, platform: Platform) -> JsonMap:
+    """Returns the same for the pod that cancels; it belongs to that pod's Job, and goes with it."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job.name, "uid": job.uid}
+    meta = _metadata(resource, job.name, _labels(resource)) | {"ownerReferences": [owner]}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": _data(resource, platform)}
 
 
@@ -74,6 +78,7 @@ def preflight_job(resource: Resource, spec: Spec, platform: Platform) -> JsonMap
             env=env,
             uid=resource.uid,
         ),
+        identity=_identity(spec),
         backoffLimit=PREFLIGHT_RETRIES,
         activeDeadlineSeconds=platform.preflight_deadline,
     )
@@ -178,13 +183,14 @@ def report_job(resource: Resource, spec: Spec, platform: Platform, trials: str |
             env=[_all_steps(spec), *_found(trials)],
             uid=resource.uid,
         ),
+        identity=_identity(spec),
         backoffLimit=REPORT_RETRIES,
     )
 
 
 def cancel_job(resource: Resource, spec: Spec, platform: Platform) -> JsonMap:
-    """Returns the Job that makes sure that nothing of a job runs on Azure ML; like its ConfigMap it belongs to nobody, and
-    goes by itself when nobody is there to delete it."""
+    """Returns the Job that makes sure that nothing of a job runs on Azure ML. It belongs to nobody, so that it is there while
+    the OptimizationJob goes, and goes by itself when nobody is left to delete it."""
     name = stages.cancel_name(resource)
     pod = pod_spec(
         spec,
@@ -201,11 +207,12 @@ def cancel_job(resource: Resource, spec: Spec, platform: Platform) -> JsonMap:
         name,
         _labels(resource, "cancel"),
         pod,
+        identity=_identity(spec),
         backoffLimit=CANCEL_RETRIES,
         activeDeadlineSeconds=CANCEL_SECONDS,
         ttlSecondsAfterFinished=CANCEL_SECONDS,
     )
-    return job | {"metadata": _nobodys(job["metadata"])}
+    return job | {"metadata": {key: value for key, value in job["metadata"].items() if key != "ownerReferences"}}
 
 
 def stage_labels(resource: Resource, index: int) -> dict[str, str]:
@@ -250,6 +257,7 @@ def _working(
         labels,
         pod,
         queue=queue,
+        identity=_identity(spec),
         backoffLimit=backoff_limit,
         suspend=queue is not None,
         **({"activeDeadlineSeconds": deadline} if deadline is not None else {}),
@@ -257,7 +265,14 @@ def _working(
 
 
 def _job(
-    resource: Resource, name: str, labels: dict[str, str], pod: JsonMap, *, queue: str | None = None, **spec: Any
+    resource: Resource,
+    name: str,
+    labels: dict[str, str],
+    pod: JsonMap,
+    *,
+    queue: str | None = None,
+    identity: dict[str, str],
+    **spec: Any,
 ) -> JsonMap:
     rules = [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
@@ -277,7 +292,7 @@ def _job(
             "parallelism": 1,
             "podFailurePolicy": {"rules": rules},
             "podReplacementPolicy": "Failed",
-            "template": {"metadata": {"labels": labels}, "spec": pod},
+            "template": {"metadata": {"labels": labels | identity}, "spec": pod},
         },
     }
 
@@ -292,10 +307,6 @@ def _metadata(resource: Resource, name: str, labels: dict[str, str]) -> JsonMap:
         "blockOwnerDeletion": False,
     }
     return {"name": name, "namespace": resource.key.namespace, "labels": labels, "ownerReferences": [owner]}
-
-
-def _nobodys(metadata: JsonMap) -> JsonMap:
-    return {key: value for key, value in metadata.items() if key != "ownerReferences"}
 
 
 def _labels(resource: Resource, role: names.Role | None = None) -> dict[str, str]:
@@ -330,6 +341,12 @@ def _names_azure(spec: Spec) -> bool:
         or spec.output.azure_blob
         or any(source.azure_blob or source.azure_ml for source in sources)
     )
+
+
+def _identity(spec: Spec) -> dict[str, str]:
+    """The label of pods that Azure's workload identity acts on, where a ServiceAccount stands for somebody there."""
+    account = spec.execution.kubernetes.pod_template.service_account_name
+    return {LABEL_WORKLOAD_IDENTITY: "true"} if account and _names_azure(spec) else {}
 
 
 def _all_steps(spec: Spec) -> JsonMap:

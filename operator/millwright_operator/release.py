@@ -1,8 +1,8 @@
 """Jobs that run on Azure ML hold on to their object until nothing of them runs there: by a finalizer, which no other job has.
 
 It is put on before the first courier is made, and goes when the job has ended or, at a deletion, when a small Job (`cancel`)
-has made sure. That Job and its ConfigMap belong to nobody: a deletion in the foreground would collect them at once. They are
-deleted before the finalizer goes, so that nothing is left; whoever dies in between does it once more, which changes nothing.
+has made sure. That Job belongs to nobody: a deletion in the foreground would collect it at once. It is deleted before the
+finalizer goes, so that nothing is left; an operator that dies in between does it once more, which changes nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from millwright_operator.actions import (
     ApplyManifest,
     CreateJob,
     DeleteJob,
-    DeleteManifest,
     LookAgain,
     PatchFinalizers,
     Tell,
@@ -110,10 +109,10 @@ def _lost(pod: SeenPod, now: datetime) -> bool:
 def _cancel(resource: Resource, children: Children, platform: Platform, now: datetime) -> tuple[Action, ...]:
     name = stages.cancel_name(resource)
     job = next((job for job in children.jobs if job.name == name), None)
-    if job is not None and job.finished and not job.deleting:
-        return _canceled(resource, children, job)
-    if job is not None:
+    if job is not None and job.deleting:
         return (LookAgain(LOST_SECONDS),)
+    if job is not None:
+        return _canceled(resource, children, job) if job.finished else _recipe(resource, children, job, platform)
     if children.refused is not None and children.refused.namespace_goes:
         # Nothing can be made there any more: the couriers, which were told to stop, have canceled what they could
         return (drop(resource),)
@@ -132,10 +131,16 @@ def _create(resource: Resource, children: Children, platform: Platform, now: dat
         return (_warning(resource, found), drop(resource))
     if not runs_there(spec):
         return (drop(resource),)
-    body = manifests.cancel_map(resource, platform)
+    # Finalizers as they are, on top of what was seen: a look at an old copy creates nothing that nobody would remove
+    fence = PatchFinalizers(resource.finalizers, resource.resource_version)
+    return (fence, CreateJob(manifests.cancel_job(resource, spec, platform)))
+
+
+def _recipe(resource: Resource, children: Children, job: SeenJob, platform: Platform) -> tuple[Action, ...]:
+    """The ConfigMap of the Job that cancels, once that is there: its pod waits for it."""
+    body = manifests.cancel_map(resource, job, platform)
     there = {found.name: found.digest for found in children.manifests}
-    apply = () if there.get(body["metadata"]["name"]) == digest_of(body) else (ApplyManifest(body),)
-    return (*apply, CreateJob(manifests.cancel_job(resource, spec, platform)))
+    return () if there.get(job.name) == digest_of(body) else (ApplyManifest(body),)
 
 
 def _canceled(resource: Resource, children: Children, job: SeenJob) -> tuple[Action, ...]:
@@ -144,7 +149,7 @@ def _canceled(resource: Resource, children: Children, job: SeenJob) -> tuple[Act
     if job.failed:
         finding = of_job(job, [pod for pod in children.pods if pod.job == job.name])
         told = (_warning(resource, f"{finding.reason}: {finding.message}"),)
-    return (*told, DeleteJob(job.name, job.uid), DeleteManifest(job.name), drop(resource))
+    return (*told, DeleteJob(job.name, job.uid), drop(resource))
 
 
 def _warning(resource: Resource, why: str) -> Tell:

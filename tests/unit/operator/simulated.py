@@ -27,7 +27,7 @@ from millwright_operator import actions as act
 from millwright_operator import seen
 from millwright_operator.asking import Memory
 from millwright_operator.clock import written
-from millwright_operator.observed import Children, Heard, Resource
+from millwright_operator.observed import Children, Heard, Refusal, Resource
 from millwright_operator.platform import Platform
 from millwright_operator.reconcile import reconcile
 from millwright_search import space
@@ -69,6 +69,12 @@ def two_stages(**changes: Any) -> Body:
     """The same with the last step on a CPU: two stages."""
     passes = [*spec()["passes"][:2], {"genai": {}, "resources": {"limits": {"cpu": "4"}}}]
     return spec(passes=passes, **changes)
+
+
+def on_azure(**changes: Any) -> Body:
+    """The same on Azure ML."""
+    azure = {"compute": "gpus", "environment": {"image": "registry/runner:1"}}
+    return spec(**({"execution": {"azureML": azure}} | changes))
 
 
 def score(at: tuple[Any, ...]) -> float | None:
@@ -131,6 +137,9 @@ class Cluster:
         trials: the values of each Job of a search's trials that was made.
         writes: verb and kind of each write that the operator made.
         wrong: what should never have happened.
+        gone: whether the OptimizationJob is no more.
+        closing: whether its namespace is being deleted.
+        active: couriers' Jobs for which a job runs on Azure ML.
     """
 
     body: Body
@@ -151,8 +160,12 @@ class Cluster:
     heard: Heard | None = None
     platform: Platform = PLATFORM
     memory: Memory = field(default_factory=Memory)
+    refused: Refusal | None = None
     score: Score = score
     trials: list[tuple[Any, ...]] = field(default_factory=list)
+    gone: bool = False
+    closing: bool = False
+    active: set[str] = field(default_factory=set)
 
     # --- people
 
@@ -167,9 +180,36 @@ class Cluster:
         self.body["metadata"]["generation"] += 1
         self._moved()
 
+    def delete(self, *, namespace: bool = False) -> None:
+        """Deletes the OptimizationJob, or all of its namespace."""
+        self.closing = self.closing or namespace
+        if not self.gone and "deletionTimestamp" not in self.body["metadata"]:
+            self.body["metadata"]["deletionTimestamp"] = written(self.now)
+            self._moved()
+            self._let_go()
+        for name in list(self.jobs) if namespace else []:
+            self.delete_job(name)
+
+    def _let_go(self) -> None:
+        """The collector of garbage: what belongs to an object that is gone goes too."""
+        meta = self.body["metadata"]
+        if "deletionTimestamp" not in meta or meta.get("finalizers"):
+            return
+        self.gone = True
+        said = any(told.reason == "AzureMLJobMayRun" for told in self.events.values())
+        if self.active and not said and not self.closing:
+            self.wrong.append("it is gone, and runs on Azure ML")
+        for name in [name for name, job in self.jobs.items() if job["metadata"].get("ownerReferences")]:
+            self.delete_job(name)
+        for name in [n for n, m in self.manifests.items() if m["metadata"]["ownerReferences"][0]["kind"] != "Job"]:
+            del self.manifests[name]
+
     def delete_job(self, name: str) -> None:
         """Deletes a Job, in the background: it is gone at once, its pods end on their own time."""
-        if self.jobs.pop(name, None):
+        if job := self.jobs.pop(name, None):
+            uid = job["metadata"]["uid"]
+            for map_ in [n for n, m in self.manifests.items() if m["metadata"]["ownerReferences"][0]["uid"] == uid]:
+                del self.manifests[map_]
             for pod in list(self.pods.values()):
                 if pod["metadata"]["ownerReferences"][0]["name"] == name:
                     self.delete_pod(pod["metadata"]["name"])
@@ -196,6 +236,7 @@ class Cluster:
             jobs=tuple(j for j in map(seen.job, self.jobs.values()) if j),
             pods=tuple(p for p in map(seen.pod, self.pods.values()) if p),
             manifests=tuple(m for m in map(seen.manifest, self.manifests.values()) if m),
+            refused=self.refused,
         )
 
     def do(self, actions: tuple[act.Action, ...]) -> bool:
@@ -211,7 +252,8 @@ class Cluster:
     def settle(self, rounds: int = 60) -> None:
         """Lets everything run until nothing changes any more."""
         for _ in range(rounds):
-            self.operate()
+            if not self.gone:
+                self.operate()
             self.tick()
 
     def _do(self, action: act.Action) -> bool:
@@ -232,13 +274,31 @@ class Cluster:
             case act.DeleteManifest():
                 self.writes.append(("delete", "ConfigMap"))
                 self.manifests.pop(action.name, None)
+            case act.PatchFinalizers():
+                return self._patch_finalizers(action)
             case act.Tell():
                 self.events.setdefault(action.identity, action)
         return True
 
+    def _patch_finalizers(self, action: act.PatchFinalizers) -> bool:
+        self.writes.append(("patch", "finalizers"))
+        meta = self.body["metadata"]
+        if self.gone or action.resource_version != meta["resourceVersion"]:
+            return False
+        if "azureML" not in self.body["spec"]["execution"]:
+            self.wrong.append("a finalizer on a job that runs on the cluster")
+        before = meta.get("finalizers", [])
+        if "deletionTimestamp" in meta and not set(action.finalizers) <= set(before):
+            self.wrong.append("a finalizer on an object that is being deleted")
+        if list(action.finalizers) != before:
+            meta["finalizers"] = list(action.finalizers)
+            self._moved()
+            self._let_go()
+        return True
+
     def _write_status(self, action: act.WriteStatus) -> bool:
         self.writes.append(("apply", "status"))
-        if action.resource_version not in (None, self.body["metadata"]["resourceVersion"]):
+        if self.gone or action.resource_version not in (None, self.body["metadata"]["resourceVersion"]):
             return False
         raw = json.loads(action.status.model_dump_json(exclude_none=True))
         self._check_status(raw)
@@ -255,8 +315,18 @@ class Cluster:
             not _ended(p) and action.alone.items() <= _labels(p).items() for p in self.pods.values()
         ):
             return False
+        if self.closing:
+            self.refused = Refusal("the namespace is being terminated", for_good=True, namespace_goes=True)
+            return False
         if name in self.jobs:
             return True
+        if labels[names.LABEL_ROLE] == "cancel":
+            return self._create_cancel(action)
+        courier = action.body["spec"]["template"]["spec"]["containers"][0]["command"][-1] == "azureml"
+        if courier and names.FINALIZER not in self.body["metadata"].get("finalizers", []):
+            self.wrong.append(f"{name} was created before the finalizer was set")
+        if "deletionTimestamp" in self.body["metadata"]:
+            self.wrong.append(f"{name} was created for an object that is being deleted")
         if self.finished:
             self.wrong.append(f"{name} was created after the end")
         if labels[names.LABEL_ROLE] in ("stage", "trial") and "startTime" not in self.body["status"]:
@@ -276,7 +346,18 @@ class Cluster:
             ]
             if len(running) >= self.body["spec"]["search"]["parallelTrials"]:
                 self.wrong.append(f"{name} is one Job of trials too many")
+        return self._made(action)
+
+    def _create_cancel(self, action: act.CreateJob) -> bool:
+        if self.gone:
+            self.wrong.append("a Job was created for an object that is gone, and nobody deletes it")
+        if any(_courier(pod) and not _ended(pod) for pod in self.pods.values()):
+            self.wrong.append("what runs on Azure ML is canceled while a courier may still submit")
+        return self._made(action)
+
+    def _made(self, action: act.CreateJob) -> bool:
         self.serial += 1
+        name = action.body["metadata"]["name"]
         body: Body = copy.deepcopy(dict(action.body))
         body["metadata"] |= {"uid": f"job-{self.serial}", "creationTimestamp": written(self.now)}
         self.jobs[name] = body | {"status": {}}
@@ -356,6 +437,8 @@ class Cluster:
                 del self.pods[meta["name"]]
         elif status["phase"] == "Pending":
             status["phase"] = "Running"
+            if _courier(pod):
+                self.active.add(meta["ownerReferences"][0]["name"])
             status["containerStatuses"] = [
                 {"name": "runner", "state": {"running": {"startedAt": written(self.now)}}, "lastState": {}}
             ]
@@ -373,7 +456,7 @@ class Cluster:
         elif fate == "silent":
             self._end(pod, 0, "Completed", "")
         elif fate == "oom":
-            self._end(pod, 137, "OOMKilled", "")
+            self._end(pod, 137, "OOMKilled", "", at_rest=False)
         elif fate == "evict":
             pod["status"]["conditions"] = [
                 {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
@@ -388,6 +471,10 @@ class Cluster:
             return trial_report(self.body["spec"], pod, self.score)
         reason = {2: "DataNotFound", 3: "ConstraintsNotMet", 75: "StoreUnavailable", 143: "Stopped", 1: "PassFailed"}
         env = _env(pod["spec"])
+        if _labels(pod)[names.LABEL_ROLE] == "cancel":
+            good = outcome == "Succeeded"
+            why = "Succeeded" if good else reason[code]
+            return RunReport(outcome=outcome, reason=why, message="no answer", exit_code=code).termination_message()
         first, end = map(int, env[names.ENV_STEPS].split(":"))
         steps = [next(k for k in step if k not in ("name", "resources")) for step in self.body["spec"]["passes"]]
         labels = [step.get("name", steps[i]) for i, step in enumerate(self.body["spec"]["passes"])]
@@ -396,12 +483,12 @@ class Cluster:
         good = outcome == "Succeeded"
         besides = self.figures.get(_labels(pod).get(names.LABEL_STAGE) or _labels(pod)[names.LABEL_ROLE], {})
         said = {
+            "reason": "Succeeded" if good else reason[code],
             "message": "" if good else f"it failed with {code}",
             "constraints": self._judged(pod, code, last),
         } | besides
         return RunReport(
             outcome=outcome,
-            reason="Succeeded" if good else reason[code],
             exit_code=code,
             fingerprint="f" * 64 if good else None,
             passes=[
@@ -420,7 +507,11 @@ class Cluster:
             return []
         return [ConstraintReport(metric=c["metric"], met=code == 0, message=f"judged with {code}") for c in constraints]
 
-    def _end(self, pod: Body, code: int, reason: str, message: str) -> None:
+    def _end(self, pod: Body, code: int, reason: str, message: str, *, at_rest: bool = True) -> None:
+        if _courier(pod) and at_rest:
+            self.active.discard(pod["metadata"]["ownerReferences"][0]["name"])
+        if _labels(pod)[names.LABEL_ROLE] == "cancel" and code == 0:
+            self.active.clear()
         pod["status"]["phase"] = "Succeeded" if code == 0 else "Failed"
         ended = {"exitCode": code, "reason": reason, "message": message, "finishedAt": written(self.now)}
         pod["status"]["containerStatuses"] = [{"name": "runner", "state": {"terminated": ended}, "lastState": {}}]
@@ -547,6 +638,10 @@ def _labels(body: Body) -> dict[str, str]:
 
 def _is_stage(body: Body) -> bool:
     return _labels(body).get(names.LABEL_ROLE) == "stage"
+
+
+def _courier(pod: Body) -> bool:
+    return bool(pod["spec"]["containers"][0]["command"][-1] == "azureml")
 
 
 def _ended(pod: Body) -> bool:

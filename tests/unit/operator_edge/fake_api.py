@@ -131,7 +131,17 @@ class FakeApi:
             merged["spec"] = {**kept.get("spec", {}), **new["spec"]}
         if merged == kept:
             return web.json_response(kept)
-        return web.json_response(self.put(path, merged))
+        done = self.put(path, merged)
+        if "deletionTimestamp" in done["metadata"] and not done["metadata"].get("finalizers"):
+            self.collect(path)
+        return web.json_response(done)
+
+    def collect(self, path: str) -> None:
+        """An object is gone, and with it all that it owns."""
+        uid = self.objects.pop(path)["metadata"]["uid"]
+        for name, body in list(self.objects.items()):
+            if uid in [owner.get("uid") for owner in body["metadata"].get("ownerReferences") or []]:
+                self.collect(name)
 
     def _delete(self, asked: Asked) -> web.Response:
         found = self.objects.get(asked.path)
@@ -140,7 +150,7 @@ class FakeApi:
         wanted = ((asked.body or {}).get("preconditions") or {}).get("uid")
         if wanted not in (None, found["metadata"]["uid"]):
             return web.json_response({"kind": "Status", "reason": "Conflict"}, status=409)
-        del self.objects[asked.path]
+        self.collect(asked.path)
         return web.json_response({"kind": "Status", "details": {"uid": found["metadata"]["uid"]}})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from millwright_operator.actions import (
     DeleteJob,
     DeleteManifest,
     LookAgain,
+    PatchFinalizers,
     PatchJob,
     Tell,
     WriteStatus,
@@ -27,6 +29,7 @@ from millwright_operator.actions import (
 from millwright_operator.cluster import ApiError
 from millwright_operator.deeds import WRITER_LEFT_SECONDS, Deeds, Stale
 from millwright_operator.metrics import Metrics
+from millwright_operator.observed import Refusal
 
 OPTJOB = "/apis/millwright.dev/v1alpha1/namespaces/team-a/optimizationjobs/phi3"
 JOBS = "/apis/batch/v1/namespaces/team-a/jobs"
@@ -45,12 +48,16 @@ class Ground:
         self.taken: list[tuple[str, Body]] = []
         self.gone: list[tuple[str, str]] = []
         self.metrics = Metrics()
+        self.refused: Refusal | None = None
 
     def do(self, *actions: Action) -> float | None:
         async def main() -> float | None:
             async with serving(self.api) as cluster:
                 deeds = Deeds(cluster, self._take, self._forget, self.metrics, instance="me", now=lambda: NOON)
-                return await deeds.do(self.resource, actions)
+                try:
+                    return await deeds.do(self.resource, actions)
+                finally:
+                    self.refused = deeds.refused.get(self.resource.key)
 
         return asyncio.run(main())
 
@@ -114,6 +121,74 @@ class TestCreatingAJob:
         assert ground.do(CreateJob(job("phi3-s0")), LookAgain(5)) is None
 
         assert ground.api.verbs() == ["POST jobs"]
+
+
+class TestTheFinalizer:
+    def test_metadata_alone_is_written_on_top_of_what_was_seen(self, ground: Ground) -> None:
+        before = ground.api.objects[OPTJOB]
+
+        ground.do(PatchFinalizers(("millwright.dev/azureml",), ground.resource.resource_version))
+
+        asked = ground.api.last("PATCH", "optimizationjobs")
+        assert asked.content == "application/merge-patch+json"
+        assert asked.body == {
+            "metadata": {
+                "uid": UID,
+                "resourceVersion": ground.resource.resource_version,
+                "finalizers": ["millwright.dev/azureml"],
+            }
+        }
+        after = ground.api.objects[OPTJOB]
+        assert (after["spec"], after["status"]) == (before["spec"], before["status"])
+        assert [(kind, body["metadata"]["finalizers"]) for kind, body in ground.taken] == [
+            ("optimizationjobs", ["millwright.dev/azureml"])
+        ]
+
+    def test_an_object_that_moved_on_is_read_again(self, ground: Ground) -> None:
+        ground.api.put(OPTJOB, optjob(suspend=True))
+
+        with pytest.raises(Stale):
+            ground.do(PatchFinalizers((), ground.resource.resource_version), DeleteJob("phi3-s0", "x"))
+
+        assert ground.api.verbs() == ["PATCH optimizationjobs", "GET optimizationjobs"]
+
+    def test_one_that_is_gone_is_forgotten(self, ground: Ground) -> None:
+        del ground.api.objects[OPTJOB]
+
+        with pytest.raises(Stale):
+            ground.do(PatchFinalizers((), ground.resource.resource_version))
+
+        assert ground.gone == [("optimizationjobs", "phi3")]
+
+    def test_that_it_may_not_be_set_is_kept_for_the_next_look(self, ground: Ground) -> None:
+        ground.api.refuse("PATCH", "phi3$", 403, reason="Forbidden", message="cannot patch optimizationjobs")
+
+        with pytest.raises(ApiError):
+            ground.do(PatchFinalizers(("a",), ground.resource.resource_version))
+
+        assert ground.refused is not None
+        assert ground.refused.message == "the finalizer could not be set: cannot patch optimizationjobs"
+
+    def test_where_the_namespace_of_a_deleted_job_goes_the_next_look_knows(self, ground: Ground) -> None:
+        ground.resource = replace(ground.resource, deleted_at="2026-11-21T12:00:00Z")
+        details = {"causes": [{"reason": "NamespaceTerminating"}]}
+        ground.api.refuse("POST", "jobs$", 403, reason="Forbidden", details=details)
+
+        with pytest.raises(Stale):
+            ground.do(CreateJob(job("phi3-c")))
+
+        assert ground.refused is not None
+        assert ground.refused.namespace_goes
+
+    def test_a_job_that_cancels_belongs_to_nobody_and_is_known_all_the_same(self, ground: Ground) -> None:
+        there = job("phi3-c")
+        there["metadata"]["labels"]["millwright.dev/role"] = "cancel"
+        del there["metadata"]["ownerReferences"]
+        ground.api.put(f"{JOBS}/phi3-c", there)
+
+        ground.do(CreateJob(there))
+
+        assert [(kind, body["metadata"]["name"]) for kind, body in ground.taken] == [("jobs", "phi3-c")]
 
 
 class TestNeverTwoWriters:
