@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 from tests import searches
 
 from millwright_api import errors
+from millwright_api.azureml import AzureML, AzureMLEnvironment
 from millwright_api.evaluation import Evaluation
 from millwright_api.search import MAX_CHOICES, MAX_OBJECTIVES, MAX_PARAMETERS, MAX_TRIALS, Parameter, Search
 from millwright_api.status import ConditionType, JobPhase
@@ -40,7 +41,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def told_by_the_command_line() -> set[str]:
-    """Failures that the runner makes besides those of the contract, by their names; a job's failure has the job's own reason."""
+    """Failures that the runner makes besides those of the contract, by their names; the failure of a job, here or there, has the job's own reason."""
     known = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
     classes = [
         node
@@ -51,7 +52,7 @@ def told_by_the_command_line() -> set[str]:
     found: set[str] = set()
     for _ in range(3):  # subclasses of subclasses
         found |= {one.name for one in classes if {ast.unparse(base) for base in one.bases} & (known | found)}
-    return found - {"JobFailed", "JobMissedGate"}
+    return found - {"JobFailed", "JobMissedGate", "RemoteFailed"}
 
 
 def explained() -> list[str]:
@@ -110,7 +111,7 @@ class TestTheReadme:
         assert [verb for verb in VERBS if f"millwright {verb}" not in text] == []
 
     def test_its_manifest_is_valid_and_its_passes_fit(self) -> None:
-        text, _ = blocks(ROOT / "README.md", "yaml")
+        text, *_ = blocks(ROOT / "README.md", "yaml")
 
         bound = registry.bind(OptimizationJob.model_validate(yaml.safe_load(text)))
 
@@ -159,7 +160,7 @@ NO_REASONS = {
 
 class TestTroubleshooting:
     ROOMS = (
-        "account", "before", "case", "conditions", "failures", "judged", "reconcile", "search", "segmentjobs", "standing", "story",
+        "account", "before", "case", "conditions", "failures", "judged", "reconcile", "release", "search", "segmentjobs", "standing", "story",
         "trialstatus", "working",
     )  # fmt: skip
 
@@ -249,7 +250,7 @@ class TestSearch:
         )
 
     def test_the_readmes_search_is_one_of_the_readmes_manifest(self) -> None:
-        manifest, search = (yaml.safe_load(text) for text in blocks(ROOT / "README.md", "yaml"))
+        manifest, search, _ = (yaml.safe_load(text) for text in blocks(ROOT / "README.md", "yaml"))
         steps = [{"name": "finetune", **manifest["spec"]["passes"][0]}, *manifest["spec"]["passes"][1:]]
         metrics = {"metrics": [{"name": "accuracy", "exactMatch": {}, "data": "holdout"}]}
 
@@ -280,6 +281,62 @@ class TestSearch:
         keys = {key for row in document["search"]["trials"] for key in row}
 
         assert sorted(key for key in keys if f"`{key}`" not in table) == []
+
+
+class TestAzure:
+    PAGE = ROOT / "docs" / "azure.md"
+    FOLDER = ROOT / "examples" / "azure"
+    PASSES: ClassVar[list[dict[str, Any]]] = [{"lora": {"trainData": "train"}}, {"merge": {}}]
+
+    def written(self, **spec: Any) -> OptimizationJob:
+        """A job with what a block says."""
+        whole = {"passes": self.PASSES, "output": {"s3": {"uri": "s3://abc/x"}}, **spec}
+        return OptimizationJob.model_validate({**TestSearch.BASE, "spec": whole})
+
+    def test_its_manifests_are_valid(self) -> None:
+        blob, registry_, there = (yaml.safe_load(text) for text in blocks(self.PAGE, "yaml"))
+
+        jobs = [self.written(**blob), self.written(**{**blob, **registry_}), self.written(**{**blob, **there})]
+
+        assert [job.spec.model.azure_blob is not None for job in jobs] == [True, False, True]
+        assert jobs[2].spec.execution.azure_ml is not None
+
+    def test_what_the_readme_says_of_it_is_valid(self) -> None:
+        blob, *_ = (yaml.safe_load(text) for text in blocks(self.PAGE, "yaml"))
+        *_, execution = (yaml.safe_load(text) for text in blocks(ROOT / "README.md", "yaml"))
+
+        assert self.written(**blob, **execution).spec.execution.azure_ml is not None
+
+    def test_it_has_every_key_of_running_there(self) -> None:
+        text = self.PAGE.read_text()
+        keys = [
+            info.alias or name for kind in (AzureML, AzureMLEnvironment) for name, info in kind.model_fields.items()
+        ]
+
+        assert [key for key in keys if not re.search(rf"\b{key}\b", text)] == []
+
+    def test_its_table_has_every_reason_of_azures(self) -> None:
+        table = self.PAGE.read_text().partition("\n## When it goes wrong\n")[2]
+        names = list(vars(errors))
+        azures = names[names.index("CredentialsMissing") : names.index("AzureMLJobCanceled") + 1]
+        azures += ["AzureUnavailable", "AzureMLJobFailed"]
+        assert "ComputeStopped" in azures
+        assert sorted(name for name in azures if f"`{name}`" not in table) == []
+
+    def test_the_examples_environment_has_what_the_runner_needs_as_it_is_tested(self) -> None:
+        extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        wanted = [
+            *extras["dependencies"],
+            *(part for name in ("runner", "azure") for part in extras["optional-dependencies"][name]),
+        ]
+        locked = (ROOT / "requirements" / "runner.lock").read_text()
+
+        *_, pip = yaml.safe_load((self.FOLDER / "conda.yaml").read_text())["dependencies"]
+
+        assert {entry.partition("==")[0] for entry in pip["pip"]} == {
+            re.split(r"[^\w-]", part)[0].lower() for part in wanted
+        }
+        assert [entry for entry in pip["pip"] if not re.search(rf"^{re.escape(entry)} ", locked, re.M)] == []
 
 
 class TestWriteAPass:
@@ -361,9 +418,9 @@ class TestEvaluation:
 
 
 class TestExamples:
-    MANIFESTS = sorted((ROOT / "examples" / "emotion").glob("job*.yaml")) + [
-        path for path in sorted((ROOT / "examples" / "cluster").glob("*.yaml")) if path.name != "plugin.yaml"
-    ]
+    MANIFESTS = [
+        path for name in ("emotion", "azure") for path in sorted((ROOT / "examples" / name).glob("job*.yaml"))
+    ] + [path for path in sorted((ROOT / "examples" / "cluster").glob("*.yaml")) if path.name != "plugin.yaml"]
 
     @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda p: p.name)
     def test_the_command_line_finds_each_manifest_valid(self, manifest: Path) -> None:
