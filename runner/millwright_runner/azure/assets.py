@@ -85,7 +85,7 @@ def find_asset(model: AzureMLModel, base: Path, where: str) -> Place:
 
 def _get(shelf: _Shelf, model: AzureMLModel) -> Any:
     from azure.ai.ml.exceptions import ValidationException
-    from azure.core.exceptions import ResourceNotFoundError
+    from azure.core.exceptions import HttpResponseError
 
     name, models = str(model.name), shelf.client.models
     with shelf.asking():
@@ -93,16 +93,20 @@ def _get(shelf: _Shelf, model: AzureMLModel) -> Any:
             if model.version is not None:
                 return models.get(name, version=model.version)
             return models.get(name, label=model.label or LATEST)
-        except (ResourceNotFoundError, ValidationException) as error:  # the latter where a label leads to nothing
+        except ValidationException as error:  # a label that leads to nothing
+            raise _absent(shelf, model) from error
+        except HttpResponseError as error:
+            if error.status_code != 404:
+                raise
             raise _absent(shelf, model) from error
 
 
 def _absent(shelf: _Shelf, model: AzureMLModel) -> ModelNotFound:
     """Returns the exception for a model that is not there, or not in this version."""
     name, where = str(model.name), shelf.where(model)
-    versions = _listed(lambda: (str(one.version) for one in shelf.client.models.list(name)), MOST_VERSIONS + 1)
+    versions = _versions(shelf, name)
     if not versions:
-        names = _listed(lambda: (str(one.name) for one in shelf.client.models.list()), MOST_NAMES)
+        names = [str(one.name) for one in itertools.islice(shelf.client.models.list(), MOST_NAMES)]
         return ModelNotFound(
             f"the {shelf.name} has no model {name!r}", where=where, hint=close_names(name, names, f"the {shelf.name}")
         )
@@ -115,12 +119,12 @@ def _absent(shelf: _Shelf, model: AzureMLModel) -> ModelNotFound:
     )
 
 
-def _listed(ask: Callable[[], Any], most: int) -> list[str]:
-    """Returns names that a service lists; none where there is nothing to list."""
+def _versions(shelf: _Shelf, name: str) -> list[str]:
+    """Returns a model's versions, one more than a message lists; none where there is no such model."""
     from azure.core.exceptions import HttpResponseError
 
     try:
-        return list(itertools.islice(ask(), most))
+        return [str(one.version) for one in itertools.islice(shelf.client.models.list(name), MOST_VERSIONS + 1)]
     except HttpResponseError as error:
         if error.status_code == 404:
             return []

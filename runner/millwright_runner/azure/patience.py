@@ -15,7 +15,7 @@ RETRIES = 3
 TOGETHER_SECONDS = 180
 """Of all attempts at one question."""
 
-LONGEST_PAUSE = 20
+FIRST_PAUSE, LONGEST_PAUSE = 0.8, 20
 """Seconds between two attempts, also where the service asks for more: who asks has a patience of its own, and tries again."""
 
 
@@ -27,7 +27,7 @@ class Patience(RetryPolicy[Any, Any]):
             retry_total=RETRIES,
             retry_connect=RETRIES,
             retry_read=1,
-            retry_backoff_factor=0.8,
+            retry_backoff_factor=FIRST_PAUSE,
             retry_backoff_max=LONGEST_PAUSE,
             timeout=TOGETHER_SECONDS,
         )

@@ -182,8 +182,11 @@ def _manners() -> dict[str, Any]:
     from millwright_runner.azure.patience import CONNECT_SECONDS, READ_SECONDS, Patience
 
     os.environ.setdefault("AZURE_CORE_COLLECT_TELEMETRY", "0")
-    for name in ("azure", "msrest"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    talk = logging.getLogger(
+        "azure.ai.ml"
+    )  # its loggers set levels of their own; what they say is in the exceptions too
+    talk.addHandler(logging.NullHandler())
+    talk.propagate = False
     return {
         "enable_telemetry": False,
         "show_progress": False,
