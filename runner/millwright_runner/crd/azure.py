@@ -27,8 +27,8 @@ _NO_RESOURCES = " && ".join(
 _UNREACHED = "Azure ML does not reach what only this cluster has"
 _IN_THE_POD = Rule(
     "self.startsWith('/')",
-    "on a cluster a path is absolute: below the mountPath of a claim in execution.kubernetes.podTemplate.volumes, which the "
-    "pod that submits the job has mounted",
+    "on a cluster a path is absolute: a file of the pod's, below the mountPath of a claim in "
+    "execution.kubernetes.podTemplate.volumes",
 )
 _TAG_KEYS = Rule("self.all(key, key.size() >= 1 && key.size() <= 256)", "the name of a tag is 1 to 256 characters long")
 _THE_OPERATORS = Rule(
