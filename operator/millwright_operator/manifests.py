@@ -328,7 +328,7 @@ def _working_image(spec: Spec, platform: Platform) -> str:
 
 def _light_image(spec: Spec, platform: Platform) -> str:
     metrics = spec.evaluation.metrics if spec.evaluation else ()
-    if any(entry.custom for entry in (*spec.passes, *metrics)):
+    if any(entry.custom for entry in (*spec.passes, *metrics)) and not spec.execution.azure_ml:
         return _runner_image(spec, platform)
     return platform.azure_image if _names_azure(spec) else platform.preflight_image
 

@@ -178,3 +178,56 @@ class TestDying:
 
 def is_list(asked: Asked) -> bool:
     return asked.verb == "GET" and asked.path.rsplit("/", 1)[1] in ("pods", "jobs", "configmaps", "optimizationjobs")
+
+
+ON_AZURE = {"azureML": {"compute": "gpus", "environment": {"image": "registry/runner:1"}}}
+
+
+def leaving(left: int = 10**9, *, after: bool = False) -> Dying:
+    """A job on Azure ML whose courier is at work, and which was deleted."""
+    api = Dying()
+    api.put(OPTJOB, optjob(execution=ON_AZURE))
+    asyncio.run(until_it_works(api))
+    meta = api.objects[OPTJOB]["metadata"] | {"deletionTimestamp": "2026-11-21T12:00:00Z"}
+    api.put(OPTJOB, api.objects[OPTJOB] | {"metadata": meta})
+    api.asked.clear()
+    api.left, api.after = left, after
+    return api
+
+
+async def until_it_works(api: Dying) -> None:
+    async with serving(api) as cluster:
+        controller = Controller(cluster, PLATFORM, Metrics(), namespaces=("team-a",), workers=4, now=lambda: NOON)
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            working = group.create_task(controller.queue.run())
+            while not [path for path in api.objects if path.startswith(JOBS) and path.endswith("-s0")]:
+                await controller.resync()
+                await quiet(controller)
+                kubelet(api)
+            working.cancel()
+    for path in [path for path in api.objects if path.startswith(JOBS) and path.endswith("-s0")]:
+        del api.objects[path]["status"]["conditions"]
+        api.put(path, api.objects[path])
+
+
+class TestDyingWhileAJobIsDeleted:
+    def test_undisturbed_it_takes_few_requests_and_one_job_that_cancels(self) -> None:
+        api = leaving()
+
+        asyncio.run(life(api))
+
+        writes = [verb for verb in api.verbs() if not verb.startswith("GET")]
+        assert writes == [
+            "DELETE jobs", "PATCH optimizationjobs", "POST jobs", "PATCH configmaps", "DELETE jobs", "PATCH optimizationjobs",
+        ]  # fmt: skip
+        assert api.objects.keys() <= {path for path in api.objects if "/pods/" in path}
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before it is taken", "after it is taken"])
+    @pytest.mark.parametrize("request_number", range(1, 15, 2))
+    def test_at_any_request_nothing_is_left(self, request_number: int, after: bool) -> None:
+        api = leaving(request_number, after=after)
+
+        asyncio.run(life(api))
+
+        assert api.objects.keys() <= {path for path in api.objects if "/pods/" in path}
+        assert [a for a in api.asked if a.verb == "POST" and a.path == JOBS] != []
