@@ -331,6 +331,15 @@ class TestWhatIsSaid:
 
         assert cluster.phase == "Running"
 
+    def test_what_ends_a_search_waits_for_nothing_there(self) -> None:
+        cluster = Cluster.with_job(searching(execution=on_azure()["execution"], maxTrials=1), stage=["hang"] * 9)
+
+        until(cluster, lambda: cluster.job("s1") and cluster.phase == "Running")
+
+        assert cluster.reason() == "StageRunning"
+        cluster.settle()
+        assert (cluster.phase, cluster.wrong, finalizers(cluster)) == ("Succeeded", [], [])
+
     def test_a_courier_that_is_killed_for_memory_is_of_the_operators_size(self) -> None:
         cluster = Cluster.with_job(on_azure(retry={"maxAttempts": 1}), stage=["oom"])
 
