@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +91,12 @@ class CliGround:
     Attributes:
         fresh: whether each command is an interpreter of its own, for tests of how it starts; otherwise it is a fork of
             a process that has the command line imported.
+        more: what else each command's environment has.
     """
 
     folder: Path
     fresh: bool = False
+    more: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def make(cls, folder: Path, *, fresh: bool = False) -> CliGround:
@@ -135,7 +137,7 @@ class CliGround:
             "TMPDIR": str(self.folder / "tmp"),
             "COLUMNS": "100",
         }
-        return {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "TERM")} | own
+        return {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "TERM")} | own | self.more
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "millwright_runner", *arguments]

@@ -28,7 +28,7 @@ from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Settings, open_output
 
 if TYPE_CHECKING:
-    from millwright_runner.remote.courier import Courier, Submitted
+    from millwright_runner.remote.courier import Courier, Latest, Submitted
 
 NAME = "submit"
 EXAMPLE = """
@@ -76,9 +76,9 @@ def command(
             _tell_canceled(submission.courier.cancel(), json=json, quiet=quiet)
             return
         latest = submission.latest()
-        report = submission.result(latest[1]) if latest is not None else None
+        report = submission.result(latest) if latest is not None else None
         if report is None:
-            checks = latest is None or submission.has_ended(latest[0])
+            checks = latest is None or latest.told
             report = _followed(submission, checks=checks, detach=detach, json=json, quiet=quiet, debug=debug)
         elif not quiet:
             sys.stderr.write("It was done before: this is the result that the output holds.\n")
@@ -119,8 +119,8 @@ class _Submission:
         assert errand.wanted  # raises
         return cls(job, again, chosen, Courier(errand, chosen.home))
 
-    def latest(self) -> tuple[Remote, RunReport | None] | None:
-        """Returns the newest job of this manifest, with its report when it has ended and that was told.
+    def latest(self) -> Latest | None:
+        """Returns the newest job of this manifest.
 
         Raises:
             MillwrightError: nobody can be asked; all that is wrong.
@@ -131,17 +131,12 @@ class _Submission:
             self.check()
             raise
 
-    def has_ended(self, remote: Remote) -> bool:
-        """Whether a job is over."""
-        from millwright_runner.remote.jobs import ENDED
-
-        return remote.state in ENDED
-
-    def result(self, report: RunReport | None) -> RunReport | None:
-        """Returns a job's report where its model is what the output holds; else None."""
+    def result(self, latest: Latest) -> RunReport | None:
+        """Returns a job's report, where its end was told and its model is what the output holds; else None."""
         from millwright_runner.published import read_published
 
-        if report is None or report.artifact is None:
+        report = latest.report
+        if not latest.told or report is None or report.artifact is None:
             return None
         there = read_published(open_output(self.manifest.job.spec.output, self.settings))
         if there is None or there.tree.digest != report.artifact.digest:
