@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,6 +22,9 @@ from tests.cluster.ground.settings import HOME, PROJECT
 from tests.cluster.ground.shell import GroundError, locked, run, say
 
 from millwright_api.v1alpha1 import AzureBlobLocation
+
+if TYPE_CHECKING:
+    from azure.storage.blob import ContainerClient
 
 VERSION = "3.35.0"
 FOLDER = HOME / f"azurite-{VERSION}"
@@ -125,15 +129,16 @@ class Azurite:
 
     def container(self, name: str) -> str:
         """Makes a container."""
-        from azure.storage.blob import ContainerClient
-
-        with ContainerClient(self.endpoint, name, credential=KEY, connection_verify=self._verified) as client:
+        with self.client(name) as client:
             client.create_container()
         return name
 
-    @property
-    def _verified(self) -> str | bool:
-        return str(self.certificate) if self._tls else True
+    def client(self, container: str) -> ContainerClient:
+        """Returns Azure's own client of a container: for tests that look behind ours."""
+        from azure.storage.blob import ContainerClient
+
+        verified = str(self.certificate) if self._tls else True
+        return ContainerClient(self.endpoint, container, credential=KEY, connection_verify=verified)
 
     def kill(self) -> None:
         """kill -9, as a power cut would."""
@@ -162,6 +167,9 @@ class BlobContainer:
 
     def location(self, key: str = "") -> AzureBlobLocation:
         return AzureBlobLocation(uri=f"{self.uri}{key}")
+
+    def client(self) -> ContainerClient:
+        return self.server.client(self.name)
 
 
 def make_certificate(certificate: Path, key: Path) -> None:

@@ -134,7 +134,8 @@ class BlobLine(PatientLine):
                 raise meant or UserError(f"cannot be asked: {words(error)}", where=self.uri) from None
 
     def _raise_refusal(self, error: HttpResponseError, tries: int) -> None:
-        status, code, text = error.status_code or 0, code_of(error), words(error)
+        status, code = error.status_code or 0, code_of(error)
+        text = words(error) if code else f"{status} {error.reason or ''}".strip()
         if code in TAKEN or (status == 412 and code not in DISABLED):
             raise Taken(tries > 1) from None
         if code == "ContainerNotFound":

@@ -1,4 +1,4 @@
-"""A wire between a client and the S3 server that counts bytes and breaks on demand. One request a connection."""
+"""A wire between a client and a server that counts bytes and breaks on demand. One request a connection."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class Proxy:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def close(self) -> None:
+        """Takes no connection any more."""
+        self._listener.shutdown(socket.SHUT_RDWR)  # closing alone does not, while the other thread waits for one
         self._listener.close()
 
     def _accept(self) -> None:
@@ -41,7 +43,7 @@ class Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client:
-            head = client.recv(65536)
+            head = client.recv(65536).replace(b"Connection: keep-alive", b"Connection: close", 1)
             request = head.split(b"\r\n", 1)[0].decode()
             with self._lock:
                 self.requests.append(request)
