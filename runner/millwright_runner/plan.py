@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from millwright_api.errors import InvalidKey, RemoteCodeNotAllowed, UserError
 from millwright_api.names import ENV_SIGNING_KEY
@@ -37,6 +38,7 @@ class Settings:
         volumes: the folder that a cluster's claims are mounted in, by name; None without a cluster.
         remote_code: whether models may bring code when their manifest says so.
         signer: signs what is published; None: nobody does.
+        credential: of an output in Azure Blob Storage: what opens it; None: what the environment has.
     """
 
     base: Path
@@ -45,6 +47,7 @@ class Settings:
     volumes: Path | None = None
     remote_code: bool = True
     signer: Signer | None = None
+    credential: Any = None
 
 
 @dataclass(frozen=True)
@@ -306,7 +309,7 @@ def open_output(output: Output, settings: Settings) -> Store:
     """
     stored = output.s3 or output.azure_blob
     if stored is not None:
-        return open_store(stored)
+        return open_store(stored, credential=settings.credential)
     if output.volume is not None:
         return open_store(place_of(output.volume, settings.volumes, "spec.output.volume"), volume_name(output.volume))
     return open_store(settings.base / Path(str(output.path)).expanduser())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential, TokenCredential
@@ -19,6 +19,8 @@ BlobCredential = AzureNamedKeyCredential | AzureSasCredential | TokenCredential
 KEYS = ("AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY")
 CONNECTION, SAS, ACCOUNT = "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_ACCOUNT"
 
+IDENTITY = "azure-identity, which knows who this process is to Azure"
+
 
 @dataclass(frozen=True)
 class Login:
@@ -29,7 +31,7 @@ class Login:
         source: where it came from, in a person's words; never what it is.
     """
 
-    credential: BlobCredential
+    credential: BlobCredential = field(repr=False)
     source: str
 
 
@@ -46,7 +48,9 @@ def login(place: BlobPlace, given: BlobCredential | None, uri: str) -> Login:
         CredentialsMissing: there is no key, and a token may not be sent over http.
     """
     if given is not None:
-        return Login(given, "the datastore or model that names this place")
+        return Login(
+            given, IDENTITY if hasattr(given, "get_token") else "the datastore or registry that names this place"
+        )
     found = _from_environment(place, uri)
     if found is not None:
         return found
@@ -56,7 +60,7 @@ def login(place: BlobPlace, given: BlobCredential | None, uri: str) -> Login:
             where=uri,
             hint=f"set {CONNECTION}, {KEYS[0]} or {SAS}",
         )
-    return Login(credential(), "azure-identity (no key of this account is in the environment)")
+    return Login(credential(), IDENTITY)
 
 
 def _from_environment(place: BlobPlace, uri: str) -> Login | None:

@@ -25,7 +25,6 @@ from millwright_api.errors import (
     CredentialsMissing,
     LoginFailed,
     MillwrightError,
-    UserError,
     WrongTenant,
 )
 from millwright_runner.stores.line import root_cause
@@ -39,8 +38,14 @@ KNOWN_LOGINS = {
 }
 """Hosts of the public clouds; of any other, Microsoft's own list of hosts knows nothing and need not be asked."""
 
-PRIVATE = re.compile(r"^(AZURE|ARM|IDENTITY|MSI|IMDS)_")
+PRIVATE = re.compile(r"^(AZURE|ARM|IDENTITY|MSI|IMDS|OBO)_")
 """Variables that decide who a process is to Azure."""
+
+ON_BEHALF = "OBO_ENDPOINT"
+"""Azure ML sets it in a job that runs as the user who submitted it: there that user's tokens come from."""
+
+NO_TENANT = "Unable to get authority configuration"
+"""What msal says of a tenant that its login does not know."""
 
 TENANT = {"90002", "50020", "900021", "900023", "50059", "50128", "500011", "500341", "90072", "50034"}
 """AADSTS codes: the tenant does not exist, or is another one than the client's, the user's or the resource's."""
@@ -98,6 +103,11 @@ def _made(environment: tuple[tuple[str, str], ...]) -> TokenCredential:
         exclude_visual_studio_code_credential=True,
         disable_instance_discovery=host is not None and host not in KNOWN_LOGINS,
     )
+    if dict(environment).get(ON_BEHALF):
+        from azure.ai.ml.identity import AzureMLOnBehalfOfCredential
+        from azure.identity import ChainedTokenCredential
+
+        made = ChainedTokenCredential(AzureMLOnBehalfOfCredential(), made)
     return made
 
 
@@ -157,6 +167,9 @@ def _login(text: str, where: str) -> MillwrightError:
     """Returns what the login said, from azure-identity's report of all that it tried."""
     found = re.search(r"AADSTS(\d+)[:\s][^\r\n]*", text)
     if found is None:
+        if NO_TENANT in text:
+            tenant = os.environ.get("AZURE_TENANT_ID")
+            return WrongTenant(f"the login knows no tenant {tenant!r}", where=where, hint="is AZURE_TENANT_ID right?")
         silent = SILENT.search(text)
         if silent:
             return AzureUnavailable(f"the login of Azure does not answer: {silent[0]}", where=where)
@@ -165,12 +178,11 @@ def _login(text: str, where: str) -> MillwrightError:
     said, code = found[0].split(" Trace ID:")[0].strip()[:LONGEST], found[1]
     if code in PASSING:
         return AzureUnavailable(f"the login of Azure is out of order ({said})", where=where)
-    kinds: tuple[type[UserError], str] = (
-        (WrongTenant, "is AZURE_TENANT_ID right?")
-        if code in TENANT
-        else (LoginFailed, "are AZURE_CLIENT_ID, AZURE_TENANT_ID and what proves the client right?")
-    )
-    return kinds[0](f"the login refuses ({said})", where=where, hint=kinds[1])
+    refused = f"the login refuses ({said})"
+    if code in TENANT:
+        return WrongTenant(refused, where=where, hint="is AZURE_TENANT_ID right?")
+    hint = "are AZURE_CLIENT_ID, AZURE_TENANT_ID and what proves the client right?"
+    return LoginFailed(refused, where=where, hint=hint)
 
 
 def _missing(text: str, where: str) -> CredentialsMissing:
