@@ -151,6 +151,8 @@ class Executor:
         identity: Mapping[str, Any] = job.definition.get("identity") or {}
         if identity.get("clientId"):
             given["DEFAULT_IDENTITY_CLIENT_ID"] = identity["clientId"]
+        if identity.get("identityType") == "UserIdentity":
+            given["OBO_ENDPOINT"] = f"{self._base}/identity/obo"
         return {**self._node, **given, **self.environment, **job.environment}
 
     def _time_limit(self, job: Job, process: subprocess.Popen[bytes]) -> threading.Timer | None:

@@ -25,13 +25,32 @@ class _Fault:
     drop: bool = False
 
     def takes(self, request: Request) -> bool:
-        return self.times != 0 and self.path.search(f"{request.method} {request.path}") is not None
+        return self.times != 0 and self.path.search(request.place) is not None
+
+
+@dataclass(frozen=True)
+class Met:
+    """What becomes of a call.
+
+    Attributes:
+        answer: given in place of carrying it out.
+    """
+
+    answer: Answer | None = None
+    _delay: float = 0.0
+    _released: threading.Event | None = None
+
+    def hold(self) -> None:
+        """Keeps the answer back for as long as it is delayed."""
+        if self._delay and self._released is not None:
+            self._released.wait(self._delay)
 
 
 @dataclass
 class Faults:
-    """Faults of one stub. Each `path` is a regular expression that is searched in `METHOD /path`; by default all calls.
-    Login, and what goes to Blob Storage through the proxy, are calls too. `times`: how many calls it hits; None: all."""
+    """Faults of one stub. Each `path` is a regular expression that is searched in `METHOD /path`, in
+    what comes through the proxy in `METHOD https://HOST/path`; by default all calls, those for a login and for blobs too.
+    `times`: how many calls it hits; None: all."""
 
     _faults: list[_Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -93,8 +112,8 @@ class Faults:
             self._released.set()
             self._released = threading.Event()
 
-    def meet(self, request: Request) -> Answer | None:
-        """Returns the answer of the first fault that this call runs into, if it has one.
+    def meet(self, request: Request) -> Met:
+        """Returns what the first fault that this call runs into does to it.
 
         Raises:
             Dropped: cut the connection.
@@ -102,7 +121,7 @@ class Faults:
         with self._lock:
             fault = next((each for each in self._faults if each.takes(request)), None)
             if fault is None:
-                return None
+                return Met()
             if fault.times is not None:
                 fault.times -= 1
             released = self._released
@@ -111,9 +130,7 @@ class Faults:
             raise Dropped
         if fault.drop:
             raise Dropped
-        if fault.delay:
-            released.wait(fault.delay)
-        return fault.answer
+        return Met(fault.answer, fault.delay, released)
 
     def _add(self, path: str, times: int | None, answer: Answer) -> None:
         self._faults.append(_Fault(re.compile(path, re.IGNORECASE), times, answer=answer))

@@ -43,6 +43,7 @@ class History:
 
     def _details(self, request: Request, match: re.Match[str]) -> Answer:
         job = self._known(match["name"])
+        job.look()
         status = self._told(job)  # before the logs: who sees an end has seen the whole log
         files = {
             name: f"{self._base}/logs{self._scope}/{job.name}/{urllib.parse.quote(name)}?sig=stub"

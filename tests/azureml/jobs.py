@@ -48,6 +48,7 @@ class Job:
         self.started: str | None = None
         self.ended: str | None = None
         self.on_cancel: Callable[[], None] | None = None
+        self._seen_canceling = False
         self._changed = threading.Condition()
 
     @property
@@ -75,7 +76,9 @@ class Job:
 
     def log(self, text: str, name: str = STD_LOG) -> Job:
         """Appends to a log."""
-        self.logs[name] = self.logs.get(name, "") + text
+        with self._changed:
+            self.logs[name] = self.logs.get(name, "") + text
+            self._changed.notify_all()
         return self
 
     def complete(self) -> Job:
@@ -109,6 +112,13 @@ class Job:
                 raise TimeoutError(f"{self.name} is {self.status}, not {' or '.join(statuses)}; its log: {self.logs}")
         return self
 
+    def wait_log(self, text: str, name: str = STD_LOG, timeout: float = 60) -> Job:
+        """Waits until a log has this in it."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: text in self.logs.get(name, ""), timeout):
+                raise TimeoutError(f"{self.name} is {self.status} and has not said {text!r}; its log: {self.logs}")
+        return self
+
     def cancel(self) -> None:
         """What the service does when asked: a state at once, the end later."""
         self.canceling += 1
@@ -118,24 +128,25 @@ class Job:
         if self.on_cancel is not None:
             self.on_cancel()
 
-    def canceled_yet(self) -> bool:
-        """Whether canceling is through; a driven job gets there when it is asked about."""
+    def look(self) -> None:
+        """Somebody asks: a driven job that is to be canceled is seen as CancelRequested, and after that is Canceled."""
         if self.status == "CancelRequested" and self.on_cancel is None and self.cancels_by_itself:
-            self.state("Canceled")
-        return self.status in ENDED
+            if self._seen_canceling:
+                self.state("Canceled")
+            self._seen_canceling = True
 
 
 class Jobs(Mapping[str, Job]):
     """All jobs of one workspace, by name.
 
     Attributes:
+        scope: the workspace's ARM id.
         builds: log of a failed image build, for every environment that has to be built; None: builds succeed.
     """
 
     def __init__(self, scope: str, base: str, computes: Computes, assets: Assets, start: Callable[[Job], bool]) -> None:
-        self._scope, self._base, self._computes, self._assets, self._start = scope, base, computes, assets, start
+        self.scope, self._base, self._computes, self._assets, self._start = scope, base, computes, assets, start
         self._all: dict[str, Job] = {}
-        self._answers: dict[str, int] = {}
         self._lock = threading.Lock()
         self.builds: str | None = None
         self.failing_environments: dict[str, str] = {}
@@ -186,9 +197,9 @@ class Jobs(Mapping[str, Job]):
         services = {
             "Tracking": {
                 "jobServiceType": "Tracking",
-                "endpoint": f"azureml://{self._base[8:]}/mlflow/v1.0{self._scope}",
+                "endpoint": f"azureml://{self._base[8:]}/mlflow/v1.0{self.scope}",
             },
-            "Studio": {"jobServiceType": "Studio", "endpoint": f"{self._base}/runs/{job.name}?wsid={self._scope}"},
+            "Studio": {"jobServiceType": "Studio", "endpoint": f"{self._base}/runs/{job.name}?wsid={self.scope}"},
         }
         known = {
             "tags": {},
@@ -199,7 +210,7 @@ class Jobs(Mapping[str, Job]):
             "experimentName": "Default",
         }
         return {
-            "id": f"{self._scope}/jobs/{job.name}", "name": job.name, "type": "Microsoft.MachineLearningServices/workspaces/jobs",
+            "id": f"{self.scope}/jobs/{job.name}", "name": job.name, "type": "Microsoft.MachineLearningServices/workspaces/jobs",
             "properties": {**known, **job.definition, "status": job.status, "services": services},
             "systemData": {"createdAt": "2026-01-01T00:00:00Z", "createdBy": "stub", "createdByType": "Application"},
         }  # fmt: skip
@@ -207,7 +218,7 @@ class Jobs(Mapping[str, Job]):
     def known(self, name: str) -> Job:
         """Returns a job; refuses when there is none."""
         if name not in self._all:
-            raise user_error(404, f"Job {name} not found in workspace {self._scope.rsplit('/', 1)[-1]}.")
+            raise user_error(404, f"Job {name} not found in workspace {self.scope.rsplit('/', 1)[-1]}.")
         return self._all[name]
 
     def _list(self, request: Request, match: re.Match[str]) -> Answer:
@@ -223,7 +234,9 @@ class Jobs(Mapping[str, Job]):
         return Answer(200, answer)
 
     def _get(self, request: Request, match: re.Match[str]) -> Answer:
-        return Answer(200, self.resource(self.known(match["name"])))
+        job = self.known(match["name"])
+        job.look()
+        return Answer(200, self.resource(job))
 
     def _put(self, request: Request, match: re.Match[str]) -> Answer:
         name = match["name"]
@@ -264,7 +277,7 @@ class Jobs(Mapping[str, Job]):
         """Refuses what names something that is not there."""
         resources = definition.get("resources") or {}
         if (compute := definition.get("computeId")) is not None:
-            if not compute.lower().startswith(f"{self._scope}/computes/".lower()):
+            if not compute.lower().startswith(f"{self.scope}/computes/".lower()):
                 raise user_error(400, f"The compute {compute} is not of this workspace.")
             name = compute.rsplit("/", 1)[-1]
             found = self._computes.named(name)
@@ -317,17 +330,16 @@ class Jobs(Mapping[str, Job]):
         if job.status in ENDED:
             raise user_error(400, f"Run {job.name} is already in terminal state {job.status}: it cannot be canceled.")
         job.cancel()
-        self._answers[job.name] = 0
         return self._pending(job)
 
     def _pending(self, job: Job) -> Answer:
-        location = f"{self._base}{self._scope}/jobs/{job.name}/cancel/operation?api-version=2025-01-01-preview"
-        return Answer(202, None, {"Location": location, "Retry-After": "0"})
+        location = f"{self._base}{self.scope}/jobs/{job.name}/cancel/operation?api-version=2025-01-01-preview"
+        return Answer(202, None, {"Location": location, "retry-after-ms": "50"})
 
     def _canceling(self, request: Request, match: re.Match[str]) -> Answer:
         job = self.known(match["name"])
-        self._answers[job.name] = self._answers.get(job.name, 0) + 1
-        if self._answers[job.name] < 2 or not job.canceled_yet():  # never at once
+        job.look()
+        if job.status not in ENDED:
             return self._pending(job)
         return Answer(200, None)
 

@@ -31,7 +31,7 @@ class Login:
         secrets: secret by client id.
         federated: assertion by client id: what a projected service account's token is to Azure.
         identities: client ids of managed identities; the empty one is the system's own.
-        forbidden: audiences for which a token is issued but to which nobody is let.
+        issued: audience by token; outlives a test.
     """
 
     base: str
@@ -39,7 +39,7 @@ class Login:
     secrets: dict[str, str] = field(default_factory=lambda: {CLIENT: SECRET})
     federated: dict[str, str] = field(default_factory=lambda: {CLIENT: FEDERATED})
     identities: set[str] = field(default_factory=lambda: {""})
-    _issued: dict[str, str] = field(default_factory=dict)
+    issued: dict[str, str] = field(default_factory=dict)
 
     def routes(self) -> list[Route]:
         """Returns what it answers."""
@@ -48,6 +48,7 @@ class Login:
             route("GET", r"/(?P<tenant>[^/]+)/v2.0/.well-known/openid-configuration", self._discovery, None),
             route("POST", r"/(?P<tenant>[^/]+)/oauth2/v2.0/token", self._token, None),
             route("GET", r"/identity/token", self._managed, None),
+            route("GET", r"/identity/obo", self._on_behalf, None),
         ]
 
     def check(self, request: Request, audience: str) -> None:
@@ -57,7 +58,7 @@ class Login:
         if scheme != "Bearer" or not token:
             message = "Authentication failed. The 'Authorization' header is missing."
             raise Refused(401, "AuthenticationFailed", message, headers=challenge)
-        found = self._issued.get(token)
+        found = self.issued.get(token)
         if found is None:
             issuer = _claims(token).get("tid", "unknown")
             message = (
@@ -83,7 +84,7 @@ class Login:
         )
         token = f"{token}.c3R1Yg"
         if tenant in (None, self.tenant):
-            self._issued[token] = self._audience(resource)
+            self.issued[token] = self._audience(resource)
         return {"token_type": "Bearer", "expires_in": HOUR, "ext_expires_in": HOUR, "access_token": token}
 
     def _audience(self, resource: str) -> str:
@@ -158,10 +159,15 @@ class Login:
                 "No User Assigned or Delegated Managed Identity found for specified ClientId/ResourceId/PrincipalId."
             )
             raise Refused(400, "BadRequest", message, body={"statusCode": 400, "message": message})
-        told = self.issue(query["resource"], client)
-        told["expires_on"] = str(int(time.time()) + HOUR)
-        told["resource"] = query["resource"]
-        return Answer(200, told)
+        return self._at_node(query["resource"], client)
+
+    def _on_behalf(self, request: Request, match: re.Match[str]) -> Answer:
+        """What a node of Azure ML has at OBO_ENDPOINT when a job runs as the user who submitted it."""
+        return self._at_node(request.query["resource"], "user")
+
+    def _at_node(self, resource: str, client: str) -> Answer:
+        expires = {"expires_on": str(int(time.time()) + HOUR), "resource": resource}
+        return Answer(200, {**self.issue(resource, client), **expires})
 
 
 def _entra(error: str, message: str, status: int) -> Refused:

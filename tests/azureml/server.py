@@ -35,6 +35,7 @@ class Room:
     def __init__(self, routes: Callable[[], list[Route]], check: Check, forward: Forward, faults: Faults) -> None:
         self.requests: list[str] = []
         self.wrong: list[str] = []
+        self._arrived = threading.Condition()
         self._routes, self._check, self._forward, self._faults = routes, check, forward, faults
 
     def answer(self, request: Request) -> Answer:
@@ -44,17 +45,29 @@ class Room:
             Dropped: cut the connection instead.
         """
         host = f"https://{request.host}" if request.host else ""
-        self.requests.append(f"{request.method} {host}{request.target}")
+        with self._arrived:
+            self.requests.append(f"{request.method} {host}{request.target}")
+            self._arrived.notify_all()
         if request.path.startswith("/stub/"):
             return self._routed(request)
-        if (fault := self._faults.meet(request)) is not None:
-            return fault
+        met = self._faults.meet(request)
+        answer = met.answer or self._carry_out(request)
+        met.hold()
+        return answer
+
+    def _carry_out(self, request: Request) -> Answer:
         if request.host.endswith(".vault.azure.net"):
             request = replace(request, path=f"/vaults/{request.host.split('.')[0]}{request.path}")
         try:
             return self._forward(request) if request.host.endswith(".core.windows.net") else self._routed(request)
         except Refused as refused:
             return refused.answer()
+
+    def arrive(self, what: str, number: int = 1, timeout: float = 60) -> None:
+        """Waits until this many calls with this in them have come."""
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: sum(what in each for each in self.requests) >= number, timeout):
+                raise TimeoutError(f"no {what} was asked; {self.requests[-5:]}")
 
     def complain(self, what: str) -> None:
         """Remembers what no service would understand."""
@@ -101,12 +114,14 @@ class Server:
         base: its address, https://HOST:PORT.
         proxy: what HTTPS_PROXY is set to.
         ca: file of the certificate to trust.
+        tokens: audience by token that was issued; a process keeps its login from one test to the next.
     """
 
     def __init__(
         self, folder: Path, host: str = "127.0.0.1", port: int = 0, proxy_port: int = 0, advertise: str | None = None
     ) -> None:
         self.room: Room | None = None
+        self.tokens: dict[str, str] = {}
         advertised = urllib.parse.urlsplit(advertise or f"https://{host}")
         self.ca = folder / "ca.pem"
         self._context = server_context(folder, (str(advertised.hostname), host))
@@ -231,10 +246,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer) -> None:
         content = answer.content()
-        self.send_response(answer.status)
-        headers = {"Content-Type": "application/json; charset=utf-8", **answer.headers}
-        if self.command != "HEAD" or "Content-Length" not in headers:
-            headers["Content-Length"] = str(len(content))
+        self.send_response_only(answer.status)
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        headers.setdefault("content-type", "application/json; charset=utf-8")
+        headers.setdefault("date", self.date_time_string())
+        if self.command != "HEAD" or "content-length" not in headers:
+            headers["content-length"] = str(len(content))
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()

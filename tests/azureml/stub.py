@@ -40,7 +40,7 @@ class Azure:
 
     def __init__(self, server: Server, folder: Path, blob_endpoint: str, blob_key: str) -> None:
         self.base, self._server, self._folder = server.base, server, folder
-        self.login = Login(server.base)
+        self.login = Login(server.base, issued=server.tokens)
         self.faults = Faults()
         self.blobs = Blobs(blob_endpoint, blob_key, self.login.check)
         self.executor = Executor(folder / "jobs", server.base, self._node(), self.blobs)

@@ -12,7 +12,10 @@ from typing import Any
 from tests.azureml import shapes
 from tests.azureml.wire import VAULT, Answer, Refused, Request, Route, route
 
-VERSIONS = re.compile(r"7\.\d(\.\d)?(-preview\.\d)?|2025-\d\d-\d\d(-preview)?")
+VERSIONS = re.compile(r"7\.\d(\.\d)?(-preview\.\d)?|202[5-9]-\d\d-\d\d(-preview)?")
+
+PAGE = 2
+"""Secrets on a page: small, so that who reads only the first one is found out."""
 
 
 @dataclass
@@ -24,13 +27,15 @@ class Vault:
         secrets: value by name.
         deleted: names of secrets that were deleted.
         forbidden: nobody may read or write.
-        set: every name that was written, in order.
+        written: every name that was written, in order.
+        purged: names of secrets that cannot be recovered any more.
     """
 
     name: str
     secrets: dict[str, str] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
+    purged: list[str] = field(default_factory=list)
     forbidden: bool = False
 
     @property
@@ -61,10 +66,13 @@ class Vaults:
         known: dict[str, Any] = {"audience": VAULT, "versions": VERSIONS}
         management = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.KeyVault/vaults/(?P<vault>[^/]+)"
         return [
+            route("GET", r"/vaults/(?P<vault>[^/]+)/secrets", self._list, **known),
+            route("GET", secret + r"/versions", self._versions, **known),
             route("GET", secret + r"(/(?P<version>[^/]*))?", self._get, **known),
             route("PUT", secret, self._set, **known),
             route("DELETE", secret, self._delete, **known),
             route("GET", r"/vaults/(?P<vault>[^/]+)/deletedsecrets/(?P<name>[^/]+)", self._get_deleted, **known),
+            route("DELETE", r"/vaults/(?P<vault>[^/]+)/deletedsecrets/(?P<name>[^/]+)", self._purge, **known),
             route("GET", management, self._resource, versions=re.compile(r"20\d\d-\d\d-\d\d(-preview)?")),
         ]
 
@@ -95,6 +103,29 @@ class Vaults:
             message = f"A secret with (name/id) {match['name']} was not found in this key vault."
             raise Refused(404, "SecretNotFound", message)
         return Answer(200, self._told(vault, match["name"], vault.secrets[match["name"]]))
+
+    def _list(self, request: Request, match: re.Match[str]) -> Answer:
+        vault = self._vault(match, "readMetadata")
+        start = int(request.query.get("$skiptoken", 0))
+        names = sorted(vault.secrets)
+        told = [self._listed(vault, name) for name in names[start : start + PAGE]]
+        following = f"{vault.url}secrets?api-version={request.query['api-version']}&$skiptoken={start + PAGE}"
+        return Answer(200, {"value": told, "nextLink": following if start + PAGE < len(names) else None})
+
+    def _versions(self, request: Request, match: re.Match[str]) -> Answer:
+        vault = self._vault(match, "readMetadata")
+        there = match["name"] in vault.secrets
+        return Answer(200, {"value": [self._told(vault, match["name"], None)] if there else [], "nextLink": None})
+
+    def _listed(self, vault: Vault, name: str) -> dict[str, Any]:
+        return {**self._told(vault, name, None), "id": f"{vault.url}secrets/{name}"}
+
+    def _purge(self, request: Request, match: re.Match[str]) -> Answer:
+        vault = self._vault(match, "purge")
+        if match["name"] not in vault.deleted:
+            raise Refused(404, "SecretNotFound", f"Deleted Secret not found: {match['name']}")
+        vault.purged.append(match["name"])
+        return Answer(204)
 
     def _set(self, request: Request, match: re.Match[str]) -> Answer:
         vault = self._vault(match, "setSecret")

@@ -34,6 +34,11 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
 
+    @property
+    def place(self) -> str:
+        """`METHOD /path`, with https://HOST where it came through the proxy."""
+        return f"{self.method} {f'https://{self.host}' if self.host else ''}{self.path}"
+
     def json(self) -> Any:
         """Returns the body parsed; refuses what is no JSON, as the service does."""
         try:
@@ -101,6 +106,10 @@ def user_error(status: int, message: str, **more: Any) -> Refused:
     return Refused(status, "UserError", message, body=body, **more)
 
 
+MANAGEMENT_VERSIONS = re.compile(r"202[2-5]-\d\d-\d\d(-preview)?")
+REGISTRY_VERSIONS = re.compile(r"2021-10-01-dataplanepreview|202[2-5]-\d\d-\d\d(-preview)?")
+HISTORY_VERSIONS = re.compile(r"v1\.0")
+
 Handler = Callable[[Request, re.Match[str]], Answer]
 
 
@@ -120,13 +129,13 @@ class Route:
     versions: re.Pattern[str] | None
 
 
-MANAGEMENT_VERSIONS = re.compile(r"202[2-5]-\d\d-\d\d(-preview)?")
-REGISTRY_VERSIONS = re.compile(r"2021-10-01-dataplanepreview|202[2-5]-\d\d-\d\d(-preview)?")
-HISTORY_VERSIONS = re.compile(r"v1\.0")
-
-
 def route(
-    method: str, path: str, handler: Handler, audience: str | None = ARM, versions: re.Pattern[str] | None = None
+    method: str,
+    path: str,
+    handler: Handler,
+    audience: str | None = ARM,
+    versions: re.Pattern[str] | None = MANAGEMENT_VERSIONS,
 ) -> Route:
-    """Returns a route. `path` is a regular expression for all of it; upper and lower case are the same to Azure."""
-    return Route(method, re.compile(path, re.IGNORECASE), handler, audience, versions)
+    """Returns a route. `path` is a regular expression for all of it; upper and lower case are the same to Azure. What anybody
+    may ask has no versions."""
+    return Route(method, re.compile(path, re.IGNORECASE), handler, audience, versions if audience else None)

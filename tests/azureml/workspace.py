@@ -14,7 +14,7 @@ from tests.azureml.computes import Computes
 from tests.azureml.datastores import DEFAULT, Datastores
 from tests.azureml.history import History
 from tests.azureml.jobs import Job, Jobs
-from tests.azureml.wire import MANAGEMENT_VERSIONS, Answer, Refused, Request, Route, route
+from tests.azureml.wire import Answer, Refused, Request, Route, route
 
 SUBSCRIPTION, GROUP, WORKSPACE = "11111111-1111-1111-1111-111111111111", "tests", "workspace"
 CLOUD = "StubCloud"
@@ -33,6 +33,7 @@ class Workspace:
     Attributes:
         scope: its ARM id.
         vault: name of its own Key Vault.
+        salt: sets apart what is in Blob Storage, which outlives a test.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Workspace:
     ) -> None:
         self.name, self.group, self.subscription, self.base, self._blobs = name, group, subscription, base, blobs
         self.scope = f"/subscriptions/{subscription}/resourceGroups/{group}/{PROVIDER}/workspaces/{name}"
+        self.salt = uuid.uuid4().hex[:8]
         self.vault = vault or f"{name[:18]}-vault"
         self.computes = Computes(self.scope)
         self.datastores = Datastores(self.scope, blobs, base)
@@ -69,7 +71,7 @@ class Workspace:
         datastore: str = DEFAULT,
     ) -> str:
         """Makes a version of a model; its files (contents by name, or a folder) lie in a datastore. Returns its modelUri."""
-        prefix = f"models/{name}/{version}"
+        prefix = f"models/{name}/{version}-{self.salt}"
         self.assets.upload(self.datastores.container(datastore), prefix, files)
         where = f"subscriptions/{self.subscription}/resourceGroups/{self.group}/workspaces/{self.name}"
         uri = f"azureml://{where}/datastores/{datastore}/paths/{prefix}"
@@ -97,7 +99,7 @@ class Workspace:
         """Returns what it answers."""
         prefix = re.escape(self.scope)
         return [
-            route("GET", prefix, self._get, versions=MANAGEMENT_VERSIONS),
+            route("GET", prefix, self._get),
             *self.computes.routes(prefix),
             *self.datastores.routes(prefix),
             *self.assets.routes(prefix),
@@ -147,7 +149,7 @@ class Registry:
     ) -> str:
         """Makes a version of a model; its files (contents by name, or a folder) lie in a container of its own. Returns its
         modelUri."""
-        container = f"r-{uuid.uuid5(uuid.NAMESPACE_URL, f'{self.name}/{name}/{version}').hex[:24]}"
+        container = f"r-{uuid.uuid4().hex[:24]}"
         self.assets.upload(container, "model", files)
         uri = f"https://{self._blobs.account}.blob.core.windows.net/{container}/model"
         self.assets.add("models", name, version, _model(kind, uri, flavors, tags), labels)
@@ -165,8 +167,13 @@ class Registry:
         return [
             *self.assets.routes("/mferp/managementfrontend" + re.escape(self.scope)),
             *self.assets.routes(re.escape(self.scope)),
-            route("GET", rf"/registrymanagement/v1\.0/registries/{re.escape(self.name)}/discovery", self._discovery),
-            route("GET", re.escape(self.scope), self._get, versions=MANAGEMENT_VERSIONS),
+            route(
+                "GET",
+                rf"/registrymanagement/v1\.0/registries/{re.escape(self.name)}/discovery",
+                self._discovery,
+                versions=None,
+            ),
+            route("GET", re.escape(self.scope), self._get),
         ]
 
     def _discovery(self, request: Request, match: re.Match[str]) -> Answer:
@@ -205,9 +212,17 @@ class Management:
         return [
             route("GET", "/metadata/endpoints", self._clouds, None),
             route("GET", "/discovery", self._discovery, None),
-            route("GET", listed, self._list, versions=MANAGEMENT_VERSIONS),
-            route("GET", r"/registrymanagement/v1\.0/registries/(?P<name>[^/]+)/discovery", self._no_registry),
-            *(route(method, inside, self._absent) for method in ("GET", "PUT", "POST", "DELETE", "PATCH")),
+            route("GET", listed, self._list),
+            route(
+                "GET",
+                r"/registrymanagement/v1\.0/registries/(?P<name>[^/]+)/discovery",
+                self._no_registry,
+                versions=None,
+            ),
+            *(
+                route(method, inside, self._absent, versions=None)
+                for method in ("GET", "PUT", "POST", "DELETE", "PATCH")
+            ),
         ]
 
     def _clouds(self, request: Request, match: re.Match[str]) -> Answer:
