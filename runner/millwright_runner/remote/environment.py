@@ -47,7 +47,7 @@ def reference(wanted: AzureMLEnvironment) -> str:
         which = f"versions/{wanted.version}" if wanted.version else f"labels/{wanted.label or 'latest'}"
         return f"azureml://registries/{wanted.registry}/environments/{wanted.name}/{which}"
     which = f":{wanted.version}" if wanted.version else f"@{wanted.label or 'latest'}"
-    return f"azureml:{wanted.name}{which}"
+    return f"{wanted.name}{which}"
 
 
 def conda_of(wanted: AzureMLEnvironment, base: Path) -> dict[str, Any] | None:

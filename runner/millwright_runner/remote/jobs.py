@@ -81,7 +81,7 @@ def listed(workspace: Coordinates, tag: str, beginning: str) -> Iterator[str]:
     """Yields the names of a family's jobs that have not ended, as the service lists them; that list may be some seconds behind."""
     with asking_workspace(workspace):
         for job in client(workspace).jobs.list(tag=tag):
-            if job is not None and str(job.name).startswith(beginning) and str(job.status) not in ENDED:
+            if job is not None and str(job.name).startswith(beginning) and _state(job) not in ENDED:
                 yield str(job.name)
 
 
@@ -137,7 +137,12 @@ def wait_for_end(workspace: Coordinates, name: str, pace: Pace, seconds: float =
 
 
 def _remote(job: Any) -> Remote:
-    return Remote(name=str(job.name), state=str(job.status or "NotStarted"), url=job.studio_url or None)
+    return Remote(name=str(job.name), state=_state(job), url=job.studio_url or None)
+
+
+def _state(job: Any) -> str:
+    """Returns a job's state as the service calls it; the SDK has an enumeration of those it knows."""
+    return str(getattr(job.status, "value", job.status) or "NotStarted")
 
 
 def _is_for_asking(error: Any) -> bool:
