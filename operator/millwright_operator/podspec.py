@@ -48,11 +48,8 @@ def pod_spec(
         uid: the OptimizationJob's.
     """
     kubernetes, template = spec.execution.kubernetes, spec.execution.kubernetes.pod_template
-    there = spec.execution.azure_ml is not None
-    program: str = "stage" if role == "trial" else role
-    if role in WORKING and there:
-        program = "azureml"
-    elif role in WORKING:
+    program = _program(spec, role)
+    if program == "stage":
         env = [*env, {"name": names.ENV_IMAGE, "value": image}]
     volumes, mounts = _volumes(spec, role, platform, manifest)
     container = {
@@ -89,6 +86,13 @@ def pod_spec(
         "containers": [container],
         "volumes": [*volumes, *_memory(kubernetes.shared_memory)],
     }
+
+
+def _program(spec: Spec, role: names.Role) -> str:
+    """Of `millwright_runner.pod`: what a role's pod runs."""
+    if role not in WORKING:
+        return role
+    return "azureml" if spec.execution.azure_ml else "stage"
 
 
 def _placed(template: PodTemplate, role: names.Role) -> JsonMap:

@@ -188,7 +188,7 @@ class TestTestsOnTheCluster:
 
         assert done.returncode == 1
         missing = ["AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY"]
-        missing += [f"MILLWRIGHT_TEST_{target}_IMAGE" for target in ("OPERATOR", "PREFLIGHT", "RUNNER")]
+        missing += [f"MILLWRIGHT_TEST_{target}_IMAGE" for target in ("OPERATOR", "PREFLIGHT", "AZURE", "RUNNER")]
         assert f"so these must be set too: {', '.join(missing)}" in done.stdout
 
 

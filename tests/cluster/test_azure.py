@@ -1,0 +1,143 @@
+"""Jobs on Azure ML, on a real cluster with the real SDKs: submitted, followed, stopped, deleted. Azure is a stub of its
+protocol, which runs what is submitted; Blob Storage is Azurite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.azurite import Azurite
+from tests.cluster.arena import OPTJOB, Arena
+from tests.cluster.azureworld import STOPPED, AzureWorld
+from tests.cluster.cluster import Cluster
+from tests.cluster.jobs import condition, holds, probe, until
+
+from millwright_api.names import FINALIZER
+
+OFTEN = {"checkpoint": {"everySteps": 4}}
+
+
+@pytest.fixture(scope="module")
+def world(
+    installed: Cluster, arena: Arena, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AzureWorld]:
+    """Azure, for the jobs of the module's namespace."""
+    installed.demand_ground("serves pods a stub of Azure from this machine")
+    folder = tmp_path_factory.mktemp("azure")
+    for each in (folder.parent.parent, folder.parent, folder):
+        each.chmod(0o755)
+    (folder / "ca").mkdir(mode=0o755)
+    made = AzureWorld(arena, azurite, folder)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def started(world: AzureWorld) -> AzureWorld:
+    """The jobs of the module's tests, all at once: they wait beside one another."""
+    world.without_login("nobody")
+    world.start("nologin", probe(), secret="nobody")
+    world.start("nocompute", probe(), compute=STOPPED)
+    world.start("whole", probe(units=4))
+    world.start("paused", probe(untilStopped=True), **OFTEN)
+    world.start("gone", probe(untilStopped=True), **OFTEN)
+    return world
+
+
+def finalizers(job: dict[str, Any]) -> list[str]:
+    found: list[str] = job["metadata"].get("finalizers", [])
+    return found
+
+
+class TestThePreflight:
+    @pytest.mark.parametrize(("name", "reason"), [("nologin", "CredentialsMissing"), ("nocompute", "ComputeStopped")])
+    def test_says_what_is_wrong_before_anything_is_submitted(
+        self, arena: Arena, started: AzureWorld, name: str, reason: str
+    ) -> None:
+        job = arena.stalled(name)
+
+        assert (condition(job, "Validated")["status"], condition(job, "Validated")["reason"]) == ("False", reason)
+        assert finalizers(job) == []
+        assert started.jobs_of(name) == []
+
+
+class TestAJob:
+    def test_is_queued_there_runs_there_and_its_model_is_in_blob_storage(
+        self, arena: Arena, started: AzureWorld
+    ) -> None:
+        queued = arena.wait("whole", lambda j: j.get("status", {}).get("phase") in ("Queued", "Running"), "its courier")
+        assert finalizers(queued) == [FINALIZER]
+
+        ended = arena.complete("whole")
+
+        (there,) = started.jobs_of("whole")
+        assert ended["status"]["remote"] == {
+            "service": "AzureML", "name": there.name, "state": "Completed", "url": ended["status"]["remote"]["url"],
+        }  # fmt: skip
+        assert there.name in ended["status"]["remote"]["url"]
+        assert ended["status"]["artifacts"][0]["sha256"] == started.published("whole")["digest"]
+        assert ended["status"]["passes"][0]["metrics"] == {"units": 4.0}
+        assert finalizers(arena.wait("whole", lambda j: not finalizers(j), "its finalizer to go")) == []
+        assert arena.children("jobs", "whole", "cancel") == []
+
+
+class TestStopping:
+    def test_suspend_cancels_it_there_and_resume_goes_on_from_the_checkpoint(
+        self, arena: Arena, started: AzureWorld
+    ) -> None:
+        first = started.at_work("paused")
+
+        arena.patch("paused", suspend=True)
+
+        arena.wait("paused", holds("Suspended"), "the job to be suspended")
+        assert first.status in ("Completed", "Failed", "Canceled")
+        arena.patch("paused", suspend=False)
+        ended = arena.complete("paused")
+        before, after = started.jobs_of("paused")
+        assert (before.name, after.status) == (first.name, "Completed")
+        assert ended["status"]["passes"][0]["resumedFrom"] > 0
+        assert ended["status"]["attempts"] == 1
+
+    def test_delete_cancels_it_there_and_leaves_nothing(self, arena: Arena, started: AzureWorld) -> None:
+        there = started.at_work("gone")
+
+        # as Argo CD deletes: in the foreground the collector of garbage is at work while the finalizer holds the object
+        arena.kubectl("delete", OPTJOB, "gone", "-n", arena.namespace, "--cascade=foreground", "--wait=false")
+
+        until("the job to be gone", lambda: arena.get(OPTJOB, "gone") is None)
+        assert there.status in ("Completed", "Failed", "Canceled")
+        assert len(started.jobs_of("gone")) == 1
+        for kind in ("jobs", "pods", "configmaps"):
+            until(f"its {kind} to go", lambda kind=kind: not arena.children(kind, "gone"))  # type: ignore[misc]
+        assert [event["reason"] for event in arena.events("gone") if event["reason"] == "AzureMLJobMayRun"] == []
+
+
+class TestAServiceThatHangs:
+    def test_delays_no_job_on_kubernetes(self, arena: Arena, started: AzureWorld) -> None:
+        started.azure.faults.delay(60)
+        started.start("slow", probe())
+        until("its preflight to ask", lambda: arena.live_pods("slow", "preflight"))
+
+        arena.start("ordinary", probe())
+        arena.complete("ordinary")
+
+        assert condition(arena.job("slow"), "Validated")["status"] == "Unknown"
+        started.azure.faults.clear()
+        arena.complete("slow")
+
+
+@pytest.mark.alone
+class TestAnOperatorThatDies:
+    def test_has_submitted_one_job_all_the_same(self, arena: Arena, world: AzureWorld, operator_pods: Any) -> None:
+        world.start("survivor", probe(units=40), **OFTEN)
+        until("its courier", lambda: arena.children("pods", "survivor", "stage"))
+        operator_pods.kill()
+        world.at_work("survivor")
+        operator_pods.kill()
+
+        arena.complete("survivor")
+
+        (there,) = world.jobs_of("survivor")
+        assert there.status == "Completed"
+        assert finalizers(arena.wait("survivor", lambda j: not finalizers(j), "its finalizer to go")) == []
