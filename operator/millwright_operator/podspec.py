@@ -73,18 +73,22 @@ def pod_spec(
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": template.fs_group or USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": _nobody(template),
         "terminationGracePeriodSeconds": template.termination_grace_period_seconds if role in WORKING else 30,
         **_placed(template, role),
         "containers": [container],
         "volumes": [*volumes, *_memory(kubernetes.shared_memory)],
+    }
+
+
+def _nobody(template: PodTemplate) -> JsonMap:
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": template.fs_group or USER,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
     }
 
 
