@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-FORWARD, LOSE_ANSWER, REFUSE = "forward", "lose the answer", "refuse"
+FORWARD, LOSE_ANSWER, REFUSE, TEAR = "forward", "lose the answer", "refuse", "tear"
 
 
 class Proxy:
@@ -16,7 +16,7 @@ class Proxy:
     Args:
         port: the server's, on loopback.
         fate: given a request's first line, says what becomes of it: forwarded; carried out with its answer lost;
-            or cut off before the server sees it.
+            cut off before the server sees it; or forwarded with one bit of what follows its head turned over.
     """
 
     def __init__(self, port: int, fate: Callable[[str], str] = lambda request: FORWARD) -> None:
@@ -24,11 +24,12 @@ class Proxy:
         self.requests: list[str] = []
         self._target, self._fate, self._lock = port, fate, threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http://127.0.0.1:{self._port}"
 
     def close(self) -> None:
         """Takes no connection any more."""
@@ -52,7 +53,8 @@ class Proxy:
                 return
             with socket.create_connection(("127.0.0.1", self._target)) as server:
                 self._send_up(server, head)
-                threading.Thread(target=self._pump_up, args=(client, server), daemon=True).start()
+                up = (client, server, fate == TEAR)
+                threading.Thread(target=self._pump_up, args=up, daemon=True).start()
                 while data := server.recv(65536):
                     if fate == LOSE_ANSWER:  # it is carried out by now
                         break
@@ -61,9 +63,11 @@ class Proxy:
                         self.down += len(data)
                 client.shutdown(socket.SHUT_RDWR)  # closing alone does not, while the other thread still reads
 
-    def _pump_up(self, client: socket.socket, server: socket.socket) -> None:
+    def _pump_up(self, client: socket.socket, server: socket.socket, tear: bool) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
+                if tear:
+                    data, tear = bytes([data[0] ^ 1]) + data[1:], False
                 self._send_up(server, data)
 
     def _send_up(self, server: socket.socket, data: bytes) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.brokenwire import FORWARD, LOSE_ANSWER, REFUSE, Proxy
+from tests.brokenwire import FORWARD, LOSE_ANSWER, REFUSE, TEAR, Proxy
 from tests.storeground import MIB, BlobGround, Ground, S3Ground, make, sha
 
 from millwright_api.errors import (
@@ -277,6 +277,24 @@ def test_a_copy_that_is_there_already_is_not_made_again(ground: Ground, tmp_path
     before = len(proxy.requests)
     store.copy("f", "g")
     assert [request.split()[0] for request in proxy.requests[before:]] == ["HEAD", "HEAD"]
+
+
+@pytest.mark.parametrize("parts", [0.5, 3])
+def test_a_file_that_is_torn_on_its_way_is_sent_again(ground: Ground, tmp_path: Path, parts: float) -> None:
+    torn: list[str] = []
+
+    def fate(request: str) -> str:
+        if request.startswith("PUT") and not torn:
+            torn.append(request)
+            return TEAR
+        return FORWARD
+
+    store = ground.open(Proxy(ground.port, fate).endpoint)
+    store.check(write=False)
+    file, digest = make(tmp_path / "f", int(parts * ground.part))
+    store.put("f", file, digest)
+    assert torn
+    assert store.get("f", tmp_path / "got", None) == digest
 
 
 # Wrong addresses: said at once.

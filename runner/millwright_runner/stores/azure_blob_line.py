@@ -153,7 +153,8 @@ class BlobLine(PatientLine):
             raise NoSpaceLeft(f"the store is full ({text})", where=self.uri) from None
         if status in {401, 403} or code in DISABLED:
             raise self._denied(error, text) from None
-        if status == 501 or (code not in RETRIED and status < 500 and status not in {408, 429}):
+        torn = "contentMD5" in text  # as an emulator says it
+        if status == 501 or not (code in RETRIED or torn or status >= 500 or status in {408, 429}):
             raise UserError(f"{self.endpoint} refuses ({text})", where=self.uri) from None
 
     def _denied(self, error: HttpResponseError, text: str) -> MillwrightError:

@@ -84,8 +84,16 @@ def credential() -> TokenCredential:
     """Returns what logs this process in to Azure: azure-identity's default chain without what would open a window.
 
     One for each environment that decides it, so that tokens are asked for once; nothing is asked for yet.
+
+    Raises:
+        LoginFailed: a variable holds what cannot be a login, such as an empty secret or a file that is not there.
     """
-    return _made(tuple(sorted((name, value) for name, value in os.environ.items() if PRIVATE.match(name))))
+    try:
+        return _made(tuple(sorted((name, value) for name, value in os.environ.items() if PRIVATE.match(name))))
+    except (ValueError, OSError) as error:
+        raise LoginFailed(
+            f"the environment's login cannot be used: {error}", where="AZURE_CLIENT_ID and what goes with it"
+        ) from error
 
 
 @lru_cache(maxsize=1)
