@@ -55,7 +55,13 @@ class Assets:
     ) -> None:
         """Makes a version, or changes one."""
         asset = self.kinds[kind].setdefault(name, Asset())
-        known = {"description": None, "tags": {}, "properties": {}, "isArchived": False, "isAnonymous": False}
+        known: dict[str, Any] = {
+            "description": None,
+            "tags": {},
+            "properties": {},
+            "isArchived": False,
+            "isAnonymous": False,
+        }
         if kind == "models":
             known["flavors"] = {}
         made = {key: value for key, value in properties.items() if value is not None}
@@ -90,7 +96,7 @@ class Assets:
         """Returns what it answers below a workspace's or a registry's path."""
         kind, asset = rf"/(?P<kind>{'|'.join(SHAPES)})", r"/(?P<name>[^/]+)"
         version = kind + asset + r"/versions/(?P<version>[^/]+)"
-        known = {"versions": REGISTRY_VERSIONS}
+        known: dict[str, Any] = {"versions": REGISTRY_VERSIONS}
         return [
             route("GET", prefix + kind, self._list, **known),
             route("GET", prefix + kind + asset, self._container, **known),

@@ -52,9 +52,14 @@ class Blobs:
         """Lists blobs by name."""
         from xml.etree import ElementTree
 
-        asked = {"restype": "container", "comp": "list", "prefix": prefix}
-        listed = ElementTree.fromstring(self._own("GET", f"/{container}", asked))
-        return [str(each.findtext("Name")) for each in listed.iter("Blob")]
+        names: list[str] = []
+        marker: str | None = ""
+        while marker is not None:
+            asked = {"restype": "container", "comp": "list", "prefix": prefix, **({"marker": marker} if marker else {})}
+            listed = ElementTree.fromstring(self._own("GET", f"/{container}", asked))
+            names += [str(each.findtext("Name")) for each in listed.iter("Blob")]
+            marker = listed.findtext("NextMarker") or None
+        return names
 
     def sas(self, container: str, permissions: str = "racwdl", hours: float = 1) -> str:
         """Returns a shared access signature for a container, without a question mark."""
@@ -71,24 +76,34 @@ class Blobs:
         if account != self.account or kind != "blob":
             message = f"The stub has no storage at {request.host}: only {self.account}.blob.core.windows.net."
             raise Refused(404, "ResourceNotFound", message)
-        target, headers = (
-            f"/{self.account}{request.target}",
-            {k: v for k, v in request.headers.items() if k not in HOPS},
-        )
-        if (
-            authorization := headers.get("authorization")
-        ) is not None:  # for the emulator's form of address it is another
-            if authorization.startswith("Bearer "):
-                self._check(request, STORAGE)
-            elif authorization != self._shared_key(request.method, request.target, headers, len(request.body)):
-                message = "Server failed to authenticate the request. Make sure the value of the Authorization header is formed correctly."
-                raise Refused(403, "AuthenticationFailed", message)
-            target, headers = self._signed(request.method, request.target, headers, len(request.body))
+        target, headers = request.target, {name: value for name, value in request.headers.items() if name not in HOPS}
+        authorization = headers.get("authorization", "")
+        if authorization.startswith("Bearer "):
+            self._check(request, STORAGE)
+        elif authorization and authorization != self._shared_key(request.method, target, headers, len(request.body)):
+            message = (
+                "Server failed to authenticate the request. Make sure the value of the Authorization header is correct."
+            )
+            raise Refused(403, "AuthenticationFailed", message)
+        if "x-ms-copy-source" in headers:
+            headers["x-ms-copy-source"] = self._here(headers["x-ms-copy-source"])
+        if authorization:  # for the emulator's form of an address the signature is another
+            target, headers = self._signed(request.method, target, headers, len(request.body))
+        else:
+            target = f"/{self.account}{target}"
         status, answered, content = self._call(request.method, target, request.body, headers)
         kept = {name: value for name, value in answered.items() if name.lower() not in HOPS}
         if request.method == "HEAD" and "content-length" in answered:
             kept["Content-Length"] = answered["content-length"]
         return Answer(status, content, kept)
+
+    def _here(self, source: str) -> str:
+        """Returns Azurite's address of a blob that is copied from, with leave to read it: it fetches that itself."""
+        url = urllib.parse.urlsplit(source)
+        if url.hostname != f"{self.account}.blob.core.windows.net":
+            return source
+        leave = "" if "sig=" in url.query else self.sas(url.path.split("/")[1], "r")
+        return f"{self.endpoint}{url.path}?{'&'.join(filter(None, (url.query, leave)))}"
 
     def _own(
         self,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.azureml.blobs import Blobs
-from tests.azureml.jobs import Job
+from tests.azureml.job import Job
 from tests.azureml.login import IDENTITY_HEADER
 from tests.azureml.workspace import Workspace
 

@@ -7,7 +7,8 @@ import urllib.parse
 from typing import Any
 
 from tests.azureml import shapes
-from tests.azureml.jobs import Job, Jobs
+from tests.azureml.job import Job
+from tests.azureml.jobs import Jobs
 from tests.azureml.wire import HISTORY_VERSIONS, Answer, Request, Route, route, user_error
 
 
@@ -20,7 +21,7 @@ class History:
     def routes(self) -> list[Route]:
         """Returns what it answers."""
         prefix = "/history/v1.0" + re.escape(self._scope)
-        known = {"versions": re.compile(rf"({HISTORY_VERSIONS.pattern})?")}
+        known: dict[str, Any] = {"versions": re.compile(rf"({HISTORY_VERSIONS.pattern})?")}
         return [
             route("GET", prefix + r"/runs/(?P<name>[^/]+)/details", self._details, **known),
             route("GET", prefix + r"/runs/(?P<name>[^/]+)", self._run, **known),

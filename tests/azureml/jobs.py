@@ -1,139 +1,28 @@
-"""Command jobs of a workspace: submitted, looked at, canceled; and one job as tests drive it."""
+"""Command jobs of a workspace: submitted, looked at, canceled."""
 
 from __future__ import annotations
 
-import datetime
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tests.azureml import shapes
-from tests.azureml.assets import Assets
+from tests.azureml.assets import Asset
 from tests.azureml.computes import Computes
+from tests.azureml.job import ENDED, Job
 from tests.azureml.wire import Answer, Request, Route, route, user_error
 
-ENDED = ("Completed", "Failed", "Canceled", "NotResponding")
-STATES = (
-    "NotStarted", "Starting", "Provisioning", "Preparing", "Queued", "Running", "Finalizing", "CancelRequested", "Paused", *ENDED,
-)  # fmt: skip
-STD_LOG, BUILD_LOG = "user_logs/std_log.txt", "azureml-logs/20_image_build_log.txt"
+NAMED = re.compile(
+    r"(azureml://registries/(?P<registry>[^/]+)|(?P<scope>/subscriptions/.+/workspaces/[^/]+))/(?P<kind>codes|environments)/"
+    r"(?P<name>[^/]+)/(?P<by>versions|labels)/(?P<version>[^/]+)",
+    re.IGNORECASE,
+)
+"""Code or an environment, as a job's definition names it."""
+
 CHANGEABLE = ("description", "displayName", "isArchived", "properties", "tags")
 PAGE = 2
 """Jobs on a page: small, so that who reads only the first one is found out."""
-
-
-class Job:
-    """One command job.
-
-    Attributes:
-        name: its name.
-        definition: its properties as they were submitted.
-        states: every status that it had, in order; the last is what it has.
-        error: run history's error, of a job that failed.
-        logs: text by name, as user_logs/std_log.txt.
-        canceling: how often it was asked to cancel.
-        cancels_by_itself: a job that a test drives becomes Canceled soon after it was asked to; else the test says when.
-        exit_code: of its process, once it ran.
-    """
-
-    def __init__(self, name: str, definition: Mapping[str, Any]) -> None:
-        self.name, self.definition = name, dict(definition)
-        self.states = ["Starting"]
-        self.error: dict[str, Any] | None = None
-        self.logs: dict[str, str] = {}
-        self.canceling = 0
-        self.cancels_by_itself = True
-        self.exit_code: int | None = None
-        self.started: str | None = None
-        self.ended: str | None = None
-        self.on_cancel: Callable[[], None] | None = None
-        self._seen_canceling = False
-        self._changed = threading.Condition()
-
-    @property
-    def status(self) -> str:
-        return self.states[-1]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The environment variables of its definition."""
-        return dict(self.definition.get("environmentVariables") or {})
-
-    def state(self, status: str) -> Job:
-        """Makes it be in another state."""
-        if status not in STATES:
-            raise ValueError(f"{status} is none of {', '.join(STATES)}")
-        with self._changed:
-            if status != self.status:
-                self.states.append(status)
-            if status == "Running" and self.started is None:
-                self.started = _now()
-            if status in ENDED:
-                self.ended = _now()
-            self._changed.notify_all()
-        return self
-
-    def log(self, text: str, name: str = STD_LOG) -> Job:
-        """Appends to a log."""
-        with self._changed:
-            self.logs[name] = self.logs.get(name, "") + text
-            self._changed.notify_all()
-        return self
-
-    def complete(self) -> Job:
-        """It ends well."""
-        return self.state("Finalizing").state("Completed")
-
-    def fail(
-        self, code: str = "UserError", message: str = "Execution failed. Exit status: 1.", log: str | None = None
-    ) -> Job:
-        """It ends badly, with an error as run history has it; `log` is appended to its log."""
-        if log is not None:
-            self.log(log)
-        self.error = {
-            "error": {"code": code, "message": message, "messageParameters": {}, "details": [], "severity": None},
-            "time": _now(), "environment": "local", "location": "local", "componentName": "CommonRuntime",
-        }  # fmt: skip
-        return self.state("Failed")
-
-    def fail_build(self, log: str) -> Job:
-        """Its environment's image could not be built."""
-        self.state("Preparing").log(log, BUILD_LOG)
-        last = log.strip().splitlines()[-1] if log.strip() else ""
-        return self.fail(
-            "ImageBuildFailure", f"Image build failed. For more details, check log file {BUILD_LOG}. {last}".strip()
-        )
-
-    def wait(self, *statuses: str, timeout: float = 60) -> Job:
-        """Waits until it is in one of these states; TimeoutError says in which it is instead."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self.status in statuses, timeout):
-                raise TimeoutError(f"{self.name} is {self.status}, not {' or '.join(statuses)}; its log: {self.logs}")
-        return self
-
-    def wait_log(self, text: str, name: str = STD_LOG, timeout: float = 60) -> Job:
-        """Waits until a log has this in it."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: text in self.logs.get(name, ""), timeout):
-                raise TimeoutError(f"{self.name} is {self.status} and has not said {text!r}; its log: {self.logs}")
-        return self
-
-    def cancel(self) -> None:
-        """What the service does when asked: a state at once, the end later."""
-        self.canceling += 1
-        if self.status == "CancelRequested":
-            return
-        self.state("CancelRequested")
-        if self.on_cancel is not None:
-            self.on_cancel()
-
-    def look(self) -> None:
-        """Somebody asks: a driven job that is to be canceled is seen as CancelRequested, and after that is Canceled."""
-        if self.status == "CancelRequested" and self.on_cancel is None and self.cancels_by_itself:
-            if self._seen_canceling:
-                self.state("Canceled")
-            self._seen_canceling = True
 
 
 class Jobs(Mapping[str, Job]):
@@ -142,9 +31,17 @@ class Jobs(Mapping[str, Job]):
     Attributes:
         scope: the workspace's ARM id.
         builds: log of a failed image build, for every environment that has to be built; None: builds succeed.
+        failing_environments: the same by an environment's name.
     """
 
-    def __init__(self, scope: str, base: str, computes: Computes, assets: Assets, start: Callable[[Job], bool]) -> None:
+    def __init__(
+        self,
+        scope: str,
+        base: str,
+        computes: Computes,
+        assets: Callable[[str, str | None], Mapping[str, Asset]],
+        start: Callable[[Job], bool],
+    ) -> None:
         self.scope, self._base, self._computes, self._assets, self._start = scope, base, computes, assets, start
         self._all: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -285,16 +182,23 @@ class Jobs(Mapping[str, Job]):
                 raise user_error(400, f"Unknown compute target '{name}'.")
             self._check_compute(name, found["properties"], resources)
         for kind, field in (("codes", "codeId"), ("environments", "environmentId")):
-            if (wanted := definition.get(field)) is not None and wanted.startswith("/subscriptions/"):
-                parts = wanted.rsplit("/", 3)
-                asset = self._assets.kinds[kind].get(parts[1])
-                there = asset is not None and (
-                    parts[3] in asset.labels or parts[3] == "latest"
-                    if parts[2] == "labels"
-                    else parts[3] in asset.versions
-                )
-                if not there:
-                    raise user_error(404, f"{kind[:-1].capitalize()} {parts[1]} with version {parts[3]} not found.")
+            if (wanted := definition.get(field)) is not None:
+                self._found(kind, wanted)
+
+    def _found(self, kind: str, wanted: str) -> tuple[str, str]:
+        """Returns the name and version of what a definition names, or refuses."""
+        match = NAMED.fullmatch(wanted)
+        if match is None or match["kind"] != kind or (match["scope"] and match["scope"].lower() != self.scope.lower()):
+            raise user_error(400, f"{wanted} is no {kind[:-1]} of this workspace or a registry.")
+        asset = self._assets(kind, match["registry"]).get(match["name"], Asset())
+        version = match["version"]
+        if match["by"] == "labels":
+            version = asset.latest if version == "latest" else asset.labels.get(version)
+        if version is None or version not in asset.versions:
+            raise user_error(
+                404, f"{kind[:-1].capitalize()} {match['name']} with {match['by'][:-1]} {match['version']} not found."
+            )
+        return match["name"], version
 
     def _check_compute(self, name: str, compute: Mapping[str, Any], resources: Mapping[str, Any]) -> None:
         if compute["computeType"] == "ComputeInstance" and compute["properties"]["state"] not in (
@@ -316,14 +220,14 @@ class Jobs(Mapping[str, Job]):
             raise user_error(400, f"Instance type {kind} is not found in the compute {name}.")
 
     def _build(self, definition: Mapping[str, Any]) -> str | None:
-        wanted = definition["environmentId"]
-        name = wanted.split("/environments/")[-1].split("/")[0]
+        """Returns the log of the image build that fails, if it does."""
+        name, version = self._found("environments", definition["environmentId"])
         if name in self.failing_environments:
             return self.failing_environments[name]
-        parts = wanted.rsplit("/", 1)
-        found = self._assets.found("environments", name, parts[-1])
-        built = found is not None and (found["properties"].get("condaFile") or found["properties"].get("build"))
-        return self.builds if built else None
+        properties = (
+            self._assets("environments", None).get(name, Asset()).versions.get(version, {}).get("properties", {})
+        )
+        return self.builds if properties.get("condaFile") or properties.get("build") else None
 
     def _cancel(self, request: Request, match: re.Match[str]) -> Answer:
         job = self.known(match["name"])
@@ -342,7 +246,3 @@ class Jobs(Mapping[str, Job]):
         if job.status not in ENDED:
             return self._pending(job)
         return Answer(200, None)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -147,7 +147,9 @@ class Server:
 
     def tunnel(self, connection: socket.socket) -> ssl.SSLSocket:
         """Returns the server's side of TLS inside a proxied connection."""
-        return self._context.wrap_socket(connection, server_side=True)
+        inside = self._context.wrap_socket(connection, server_side=True)
+        self._proxy.take_over(connection, inside)
+        return inside
 
 
 class _Listener(ThreadingHTTPServer):
@@ -157,6 +159,7 @@ class _Listener(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], handler: Any, context: ssl.SSLContext | None) -> None:
         self._context = context
         self._open: set[socket.socket] = set()
+        self._inside: dict[socket.socket, socket.socket] = {}
         self._lock = threading.Lock()
         super().__init__(address, handler)
 
@@ -168,8 +171,16 @@ class _Listener(ThreadingHTTPServer):
             self._open.add(connection)
         return connection, address
 
+    def take_over(self, outside: socket.socket, inside: socket.socket) -> None:
+        """A connection goes on as another."""
+        with self._lock:
+            self._open.discard(outside)
+            self._inside[outside] = inside
+            self._open.add(inside)
+
     def shutdown_request(self, request: Any) -> None:
         with self._lock:
+            request = self._inside.pop(request, request)
             self._open.discard(request)
         super().shutdown_request(request)
 

@@ -11,7 +11,8 @@ from tests.azureml.blobs import Blobs
 from tests.azureml.control import Control
 from tests.azureml.execution import Executor
 from tests.azureml.faults import Faults
-from tests.azureml.jobs import Job, Jobs
+from tests.azureml.job import Job
+from tests.azureml.jobs import Jobs
 from tests.azureml.login import CLIENT, FEDERATED, SECRET, TENANT, Login
 from tests.azureml.server import Room, Server
 from tests.azureml.vault import Vault, Vaults
@@ -85,7 +86,16 @@ class Azure:
         self, name: str, group: str = GROUP, subscription: str = SUBSCRIPTION, *, vault: str | None = None
     ) -> Workspace:
         """Makes another workspace."""
-        made = Workspace(name, group, subscription, base=self.base, blobs=self.blobs, start=self._start, vault=vault)
+        made = Workspace(
+            name,
+            group,
+            subscription,
+            base=self.base,
+            blobs=self.blobs,
+            start=self._start,
+            registries=self._registries,
+            vault=vault,
+        )
         self._workspaces.append(made)
         self._vaults.named(made.vault)
         return made

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.azureml.assets import Assets
+from tests.azureml.assets import Asset, Assets
 from tests.azureml.blobs import Blobs
 from tests.azureml.computes import Computes
 from tests.azureml.datastores import DEFAULT, Datastores
 from tests.azureml.history import History
-from tests.azureml.jobs import Job, Jobs
+from tests.azureml.job import Job
+from tests.azureml.jobs import Jobs
 from tests.azureml.wire import Answer, Refused, Request, Route, route
 
 SUBSCRIPTION, GROUP, WORKSPACE = "11111111-1111-1111-1111-111111111111", "tests", "workspace"
@@ -45,6 +46,7 @@ class Workspace:
         base: str,
         blobs: Blobs,
         start: Callable[[Workspace, Job], bool],
+        registries: Mapping[str, Registry],
         vault: str | None = None,
     ) -> None:
         self.name, self.group, self.subscription, self.base, self._blobs = name, group, subscription, base, blobs
@@ -54,7 +56,8 @@ class Workspace:
         self.computes = Computes(self.scope)
         self.datastores = Datastores(self.scope, blobs, base)
         self.assets = Assets(self.scope, blobs)
-        self.jobs = Jobs(self.scope, base, self.computes, self.assets, lambda job: start(self, job))
+        self.jobs = Jobs(self.scope, base, self.computes, self._assets_of, lambda job: start(self, job))
+        self._registries = registries
         self.datastores.add(DEFAULT, container="azureml-blobstore")
         self.datastores.add("workspaceartifactstore", container="azureml")
 
@@ -94,6 +97,12 @@ class Workspace:
             self.assets.add("environments", name, version, properties, labels if version == listed[-1] else ())
         if build != "ok":
             self.jobs.failing_environments[name] = build
+
+    def _assets_of(self, kind: str, registry: str | None) -> Mapping[str, Asset]:
+        if registry is None:
+            return self.assets.kinds[kind]
+        found = self._registries.get(registry)
+        return {} if found is None else found.assets.kinds[kind]
 
     def routes(self) -> list[Route]:
         """Returns what it answers."""
@@ -260,7 +269,7 @@ class Management:
         return Answer(200, {"value": found})
 
     def _subscribed(self, subscription: str) -> None:
-        known = {each.subscription for each in (*self._workspaces, *self._registries.values())}
+        known = {each.subscription for each in self._everything()}
         if subscription not in known:
             raise Refused(404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found.")
 
