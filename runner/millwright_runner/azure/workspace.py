@@ -30,6 +30,8 @@ __all__ = [
     "settled",
 ]
 
+SDK = "azure.ai.ml"
+
 GROUP_CODES = {"ResourceGroupNotFound"}
 SUBSCRIPTION_CODES = {"SubscriptionNotFound", "InvalidSubscriptionId"}
 WORKSPACE_CODES = {"ResourceNotFound", "ParentResourceNotFound", "WorkspaceNotFound", "NotFound"}
@@ -55,6 +57,7 @@ def registry_client(name: str) -> MLClient:
 def _client(place: Coordinates, login: TokenCredential) -> MLClient:
     from azure.ai.ml import MLClient
 
+    _quiet()
     with asking(str(place)), _cloud(str(place)):
         return MLClient(login, place.subscription_id, place.resource_group, place.workspace, **_manners())
 
@@ -63,6 +66,7 @@ def _client(place: Coordinates, login: TokenCredential) -> MLClient:
 def _registry_client(name: str, login: TokenCredential) -> MLClient:
     from azure.ai.ml import MLClient
 
+    _quiet()
     with asking_registry(name), _cloud(f"azureml://registries/{name}"):
         return MLClient(login, registry_name=name, **_manners())
 
@@ -181,12 +185,6 @@ def _manners() -> dict[str, Any]:
     """Returns how the SDK's clients behave: they tell nobody, print nothing, and do not wait for ever."""
     from millwright_runner.azure.patience import CONNECT_SECONDS, READ_SECONDS, Patience
 
-    os.environ.setdefault("AZURE_CORE_COLLECT_TELEMETRY", "0")
-    talk = logging.getLogger(
-        "azure.ai.ml"
-    )  # its loggers set levels of their own; what they say is in the exceptions too
-    talk.addHandler(logging.NullHandler())
-    talk.propagate = False
     return {
         "enable_telemetry": False,
         "show_progress": False,
@@ -194,3 +192,14 @@ def _manners() -> dict[str, Any]:
         "connection_timeout": CONNECT_SECONDS,
         "read_timeout": READ_SECONDS,
     }
+
+
+def _quiet() -> None:
+    """Takes away the handlers that the SDK gives its loggers when it is imported, which print to stderr: what they say of
+    failures is in the exceptions too."""
+    os.environ.setdefault("AZURE_CORE_COLLECT_TELEMETRY", "0")
+    for name in [name for name in logging.root.manager.loggerDict if f"{name}.".startswith(f"{SDK}.")]:
+        logging.getLogger(name).handlers.clear()
+    talk = logging.getLogger(SDK)
+    talk.addHandler(logging.NullHandler())
+    talk.propagate = False
