@@ -18,9 +18,9 @@ from millwright_runner.stores.stream import StoredFile
 CONTENT = bytes(range(256)) * 20
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "s3", "blob"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    made = open_store(tmp_path if request.param == "folder" else request.getfixturevalue("s3").location())
+    made = open_store(tmp_path if request.param == "folder" else request.getfixturevalue(request.param).location())
     made.write("rows", CONTENT)
     return made
 
