@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.azureml.jobs import Job
 from tests.azureml.stub import Azure
+from tests.azurite import KEY
 from tests.cliground import PLUGIN, CliGround
 from tests.tiny import make_model_files
 
 from millwright_api.report import Progress, RunReport
 from millwright_api.v1alpha1 import OptimizationJob
+from millwright_runner.azure.patience import Patience
 from millwright_runner.passes import StopFlag
 from millwright_runner.remote.asking import Pace
-from millwright_runner.remote.courier import Courier, Errand, Submitted
+from millwright_runner.remote.courier import Courier, Errand
 from millwright_runner.remote.mailbox import Mailbox
 from millwright_runner.remote.place import place_of
 from millwright_runner.stores import Store
@@ -41,16 +43,22 @@ class CourierGround:
         folder: the manifest's.
         execution: of the manifest, azureML's part.
         spec: further parts of the manifest.
+        output: where its output lies.
     """
 
     azure: Azure
     folder: Path
     execution: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
-    told: list[Progress] = field(default_factory=list)
+    output: str = ""
 
     @classmethod
-    def make(cls, azure: Azure, folder: Path) -> CourierGround:
+    def make(cls, azure: Azure, folder: Path, monkeypatch: pytest.MonkeyPatch) -> CourierGround:
+        """Makes it; this process and the jobs that are run reach it."""
+        azure.use(monkeypatch)
+        monkeypatch.setattr(Patience, "sleep", lambda *given, **named: None)  # the SDK's own pauses between attempts
+        monkeypatch.setenv("AZURE_STORAGE_KEY", KEY)
+        azure.executor.environment["AZURE_STORAGE_KEY"] = KEY
         azure.compute("gpu")
         azure.environment("runner")
         made = cls(azure, folder)
@@ -58,11 +66,10 @@ class CourierGround:
         made.output = f"{azure.blobs.endpoint}/out"
         return made
 
-    output: str = ""
-
     def with_model(self) -> CourierGround:
         """Puts a model of zeros beside the manifest, and the outsider's pass where jobs find it."""
         make_model_files(self.folder / "model")
+        self.spec["model"] = {"path": "model"}
         CliGround(self.folder).install("obey", "obey:Obey", PLUGIN)
         self.azure.executor.environment["PYTHONPATH"] = str(self.folder / "plugins")
         self.azure.execute = True
@@ -71,7 +78,7 @@ class CourierGround:
     @property
     def document(self) -> dict[str, Any]:
         spec = {
-            "model": {"path": "model"},
+            "model": {"huggingFace": {"repo": "owner/tiny"}},
             "passes": [obey("one"), obey("two")],
             "output": {"azureBlob": {"uri": f"{self.output}/{self.folder.name}"}},
             **self.spec,
@@ -93,6 +100,12 @@ class CourierGround:
 
     def courier(self, part: dict[str, str] | None = None, *, uid: str | None = None, grace: float = 20) -> Courier:
         return Courier(self.errand(part, uid), self.folder / "home", grace=grace, pace=QUICK)
+
+    def submitted(self, *, grace: float = 20) -> tuple[Going, Job]:
+        """Starts a courier and waits until its job is there; the test drives it."""
+        before = len(self.azure.jobs)
+        going = self.start(self.courier(grace=grace))
+        return going, self.azure.jobs.arrive(before + 1)[-1]
 
     @property
     def store(self) -> Store:
@@ -163,6 +176,3 @@ class Going:
 def succeeded(**changes: Any) -> RunReport:
     """What a runner says that did all."""
     return RunReport(outcome="Succeeded", reason="Succeeded", exit_code=0, **changes)
-
-
-__all__ = ["QUICK", "UID", "CourierGround", "Going", "Job", "Submitted", "obey", "os", "succeeded"]

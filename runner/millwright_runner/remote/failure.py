@@ -28,7 +28,8 @@ BUILD = re.compile(
     r"image ?build|failed to build|environment ?build|building (the )?(image|environment)", re.IGNORECASE
 )
 NO_COMPUTE = re.compile(
-    r"compute ?(target|not ?found)?.{0,80}(not (be )?found|does ?n[o']t exist)|ComputeNotFound",
+    r"compute ?(target|not ?found)?.{0,80}(not (be )?found|does ?n[o']t exist)|ComputeNotFound|"
+    r"unknown compute",
     re.IGNORECASE | re.DOTALL,
 )
 NO_ENVIRONMENT = re.compile(r"environment.{0,80}(not (be )?found|does ?n[o']t exist)", re.IGNORECASE | re.DOTALL)

@@ -33,6 +33,9 @@ T = TypeVar("T")
 HARD_SHARE, HARD_SECONDS = 0.4, 30.0
 """Of the time that is left after a stop was asked for: what is kept for the cancel, the less of the two."""
 
+LAST_SHARE = 0.95
+"""Of that time: what is left then is for this process's own end."""
+
 LAST_WORDS = 10.0
 """Seconds that an ended job's report is waited for: stores of some makers show a file a little after it was written."""
 
@@ -174,8 +177,8 @@ class Following:
                 self._until_ended(soft)
         if self._remote.state not in ENDED:
             with suppress(_Turn):
-                self._surely(lambda: jobs.cancel(self.workspace, self._remote.name), soon(self.grace - 1))
-                self._until_ended(soon(self.grace - 1))
+                self._surely(lambda: jobs.cancel(self.workspace, self._remote.name), soon(self.grace * LAST_SHARE))
+                self._until_ended(soon(self.grace * LAST_SHARE))
         if self._remote.state in ENDED:
             with suppress(_Turn, MillwrightError):
                 said = ask(self.box.report, soon(self.grace))

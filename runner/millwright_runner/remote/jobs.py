@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +97,7 @@ def submit(workspace: Coordinates, job: Command, name: str, number: int, wanted:
     from azure.ai.ml.exceptions import MlException
     from azure.core.exceptions import HttpResponseError
 
-    with asking_workspace(workspace):
+    with asking_workspace(workspace), _no_repository():
         try:
             return Submitted(_remote(client(workspace).jobs.create_or_update(job)), True, number)
         except (HttpResponseError, MlException) as error:
@@ -134,6 +136,19 @@ def wait_for_end(workspace: Coordinates, name: str, pace: Pace, seconds: float =
             raise AzureUnavailable(f"the job {name} was told to end and is still {there.remote.state}")
         time.sleep(pause)
         pause = min(pause * 2, pace.most)
+
+
+@contextmanager
+def _no_repository() -> Iterator[None]:
+    """The SDK notes address, branch and commit of the repository that a process happens to run in; that is none of the job's."""
+    before = os.environ.get("GIT_DIR")
+    os.environ["GIT_DIR"] = os.devnull
+    try:
+        yield
+    finally:
+        os.environ.pop("GIT_DIR")
+        if before is not None:
+            os.environ["GIT_DIR"] = before
 
 
 def _remote(job: Any) -> Remote:
