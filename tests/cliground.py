@@ -92,11 +92,13 @@ class CliGround:
         fresh: whether each command is an interpreter of its own, for tests of how it starts; otherwise it is a fork of
             a process that has the command line imported.
         more: what else each command's environment has.
+        loaded: what that process has imported besides.
     """
 
     folder: Path
     fresh: bool = False
     more: dict[str, str] = field(default_factory=dict)
+    loaded: str = COMMAND
 
     @classmethod
     def make(cls, folder: Path, *, fresh: bool = False) -> CliGround:
@@ -156,7 +158,7 @@ class CliGround:
 
     def _fork(self, arguments: Sequence[str], environment: Mapping[str, str], **streams: Any) -> WarmProcess:
         return WarmProcess(
-            "millwright_runner", arguments, {**self.environment, **environment}, self.folder, loaded=COMMAND, **streams
+            "millwright_runner", arguments, {**self.environment, **environment}, self.folder, loaded=self.loaded, **streams
         )
 
     def shell(self, line: str) -> Said:

@@ -27,6 +27,9 @@ COMMAND = "tests.warm_command"
 ROWS_OF_THE_HUB = "tests.warm_rows"
 """What is loaded: what `datasets` is built on, and neither it nor the hub's client."""
 
+AZURE = "tests.warm_azure"
+"""What is loaded: the same, and Azure's SDKs, which take two seconds."""
+
 
 class WarmProcess:
     """As subprocess.Popen of `python -m MODULE ARGUMENTS`, with text streams.

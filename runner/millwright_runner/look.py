@@ -68,8 +68,7 @@ class _Place:
             raise InvalidManifest(
                 f"{path!r} is relative to the manifest's folder, and a pod has none",
                 where=f"{where}.path",
-                hint=f"use {REMOTE_PLACES}, or an absolute path in the environment's image; or `millwright submit`, which "
-                "sends what lies in the manifest's folder"
+                hint=f"use {REMOTE_PLACES}; or `millwright submit`, which sends what lies in the manifest's folder"
                 if self.azure_ml
                 else "use s3, azureBlob, huggingFace or volume, or an absolute path in the image or in a mounted volume",
             )

@@ -83,13 +83,18 @@ class TestLines:
 
         assert said()[-2:] == [f"job emotion-2: {URL}", "Azure ML: Queued"]
 
-    def test_a_service_that_is_away_is_told_with_the_step(self, lines: Any) -> None:
+    def test_what_is_about_the_service_is_said_once_and_without_a_step(self, lines: Any) -> None:
         watch, said = lines
         watch.progress(at(0, "training", "Running"))
 
-        watch.progress(at(0, "Azure ML does not answer; asking again", "Running"))
+        for _ in range(2):
+            watch.progress(at(0, "Azure ML: it asks for fewer questions; trying again", "Running"))
+        watch.progress(at(0, "training", "Running", done=2, total=3))
 
-        assert said()[-1] == "finetune (1/3): Azure ML does not answer; asking again"
+        assert said()[-2:] == [
+            "Azure ML: it asks for fewer questions; trying again",
+            "finetune (1/3): training 2/3",
+        ]
 
 
 class TestLiveView:

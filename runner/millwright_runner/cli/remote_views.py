@@ -14,6 +14,9 @@ from millwright_runner.cli.live import LiveView
 from millwright_runner.cli.watch import Lines, Watch
 from millwright_runner.words import plural
 
+SERVICE = "Azure ML: "
+"""What a message begins with that is the service's, or about it, and not the runner's."""
+
 
 class RemoteWatch(Watch):
     """Keeps the latest state; shows nothing: the observer for --quiet, and the base of the others.
@@ -54,8 +57,12 @@ class RemoteLines(Lines, RemoteWatch):
         if now is not None and (before is None or before.name != now.name):
             self._say(f"job {now.name}{f': {now.url}' if now.url else ''}")
         if now is not None and (before is None or (before.name, before.state) != (now.name, now.state)):
-            self._say(f"Azure ML: {now.state}")
-        if now is None or progress.message != waiting(now):
+            self._say(waiting(now))
+        if progress.message.startswith(SERVICE):
+            if progress.message not in (self._phase[1], now and waiting(now)):
+                self._phase = (progress.step_name, progress.message)
+                self._say(progress.message)
+        else:
             super().progress(progress)
 
 
@@ -79,7 +86,7 @@ class RemoteView(LiveView, RemoteWatch):
         """Is drawn at the next refresh."""
         RemoteWatch.progress(self, progress)
         LiveView.progress(self, progress)
-        if self.remote is None or progress.message != waiting(self.remote):
+        if not progress.message.startswith(SERVICE):
             self._reached = max(self._reached, progress.step_index)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -95,10 +102,10 @@ class RemoteView(LiveView, RemoteWatch):
         return super()._row(index, name, hit, width)
 
     def _title(self, *parts: str) -> Text:
-        state = [] if self.remote is None else [f"Azure ML: {self.remote.state}"]
+        state = [] if self.remote is None else [waiting(self.remote)]
         return super()._title(*state, *parts)
 
 
 def waiting(remote: Remote) -> str:
     """Returns what progress says while the runner in the job says nothing yet: `Azure ML: Queued`."""
-    return f"Azure ML: {remote.state}"
+    return f"{SERVICE}{remote.state}"
