@@ -131,7 +131,7 @@ BAD_AZURE = [
     Bad("a secret from two places", there(secrets=[{"name": "HF_TOKEN", "fromCredentials": True, "keyVault": {"secret": "hf"}}]), f"{PLACE}.secrets[0]", "exactly one of keyVault, fromCredentials", "exactly one of keyVault, fromCredentials"),
     Bad("a secret in the manifest", there(secrets=[{"name": "HF_TOKEN", "value": "hf_x"}]), f"{PLACE}.secrets[0].value", "unknown field", "unknown key"),
     Bad("a secret of the operator's", there(secrets=[{"name": "MILLWRIGHT_UID", "fromCredentials": True}]), f"{PLACE}.secrets[0].name", "the operator's own", "are the operator's"),
-    Bad("a variable of the operator's", there(env=[{"name": "MILLWRIGHT_UID", "value": "x"}]), f"{PLACE}.env[0].name", "the operator's own", "are the operator's"),
+    Bad("a variable of the operator's on Azure ML", there(env=[{"name": "MILLWRIGHT_UID", "value": "x"}]), f"{PLACE}.env[0].name", "the operator's own", "are the operator's"),
     Bad("a variable with a dash", there(env=[{"name": "HF-TOKEN", "value": "x"}]), f"{PLACE}.env[0].name", "no digit first", "no digit first"),
     Bad("two variables of one name on Azure ML", there(env=[{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]), f"{PLACE}.env[1]", "Duplicate value", "more than once"),
     Bad("a variable that is a secret too", there(env=[{"name": "A", "value": "1"}], secrets=[{"name": "A", "fromCredentials": True}]), f"{PLACE}.secrets", "in env and in secrets", "more than once"),
