@@ -22,6 +22,7 @@ from millwright_runner import pipeline
 from millwright_runner.cli.watch import Watch
 from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Settings, make_plan
+from millwright_runner.stores import Location
 
 TONES = ("sad", "joy", "fear", "surprise")
 TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"
@@ -61,7 +62,8 @@ def lora(**options: Any) -> dict[str, Any]:
 
 def job(model: Path, data: Path, output: Path | str, *passes: dict[str, Any], **spec: Any) -> dict[str, Any]:
     """A manifest of these passes; by default lora, merge, genai."""
-    place: dict[str, Any] = {"s3": {"uri": output}} if str(output).startswith("s3://") else {"path": str(output)}
+    kind = {"s3": "s3", "http": "azureBlob", "https": "azureBlob"}.get(str(output).partition("://")[0])
+    place: dict[str, Any] = {kind: {"uri": output}} if kind else {"path": str(output)}
     return {
         "apiVersion": "millwright.dev/v1alpha1",
         "kind": "OptimizationJob",
@@ -162,7 +164,7 @@ class Here:
 
     folder: Path
 
-    def run(self, manifest: dict[str, Any], cache: Path | None = None) -> RunReport:
+    def run(self, manifest: dict[str, Any], cache: Location | Path | None = None) -> RunReport:
         """Plans and runs a job to its end."""
         settings = Settings(base=self.folder, home=self.folder / "home", cache=cache)
         plan = make_plan(OptimizationJob.model_validate(manifest), settings)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.azurite import BlobContainer
 from tests.conftest import S3Bucket
 from tests.pipeline.jobs import Mill, Result, job
 
@@ -52,18 +53,22 @@ def test_killed_in_any_phase_the_same_command_ends_in_the_same_model(
     assert leftovers(mill.folder / "out") == []
 
 
-@pytest.mark.parametrize("phase", ["lora (1/3): storing", "genai (3/3): publishing"])
+@pytest.mark.parametrize(
+    ("kind", "phase"),
+    [("s3", "lora (1/3): storing"), ("s3", "genai (3/3): publishing"), ("blob", "genai (3/3): publishing")],
+)
 def test_killed_while_it_uploads_the_same_command_ends_in_the_same_model(
-    phi3: Path, rows: Path, undisturbed: Result, mill: Mill, s3: S3Bucket, phase: str
+    phi3: Path, rows: Path, undisturbed: Result, mill: Mill, request: pytest.FixtureRequest, kind: str, phase: str
 ) -> None:
-    manifest: dict[str, Any] = job(phi3, rows, f"{s3.uri}models/x/")
+    bucket: S3Bucket | BlobContainer = request.getfixturevalue(kind)
+    manifest: dict[str, Any] = job(phi3, rows, f"{bucket.uri}models/x/")
 
     mill.run_until(manifest, lambda: phase in mill.said(), signal.SIGKILL)
     again = mill.run(manifest)
 
     assert again.code == 0, again.err
     assert digests(again) == digests(undisturbed)
-    published = read_published(open_store(s3.location("models/x/")))
+    published = read_published(open_store(bucket.location("models/x/")))
     assert published is not None
     assert published.tree.digest == undisturbed.report["artifact"]["digest"]
 
