@@ -1,5 +1,6 @@
-"""What the service takes: request bodies after Microsoft.MachineLearningServices' REST specification (2023-04-01 to
-2025-01-01-preview) and run history's. What is not written here is refused, with the field's name."""
+"""What the service takes: request bodies after the published REST specification of Microsoft.MachineLearningServices (jobs:
+2025-01-01-preview; assets: 2023-04-01 to 2025-01-01-preview), of Key Vault and of run history. What is not written here is
+refused, with the field's name."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from tests.azureml.wire import Refused, Request
 Duration = Annotated[str, StringConstraints(pattern=r"^P(\d+D)?(T(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?$")]
 ArmId = Annotated[str, StringConstraints(pattern=r"^(/subscriptions/[^/]+/resourceGroups/.+|azureml://registries/.+)$")]
 Text = Annotated[str, StringConstraints(max_length=65_536)]
+Told = Annotated[str, StringConstraints(min_length=1, pattern=r"[a-zA-Z0-9_]")]
+"""What the specification requires to be there: at least one letter, digit or underscore."""
 
 
 class Shape(BaseModel):
@@ -25,8 +28,6 @@ class Output(Shape):
 
     job_output_type: Literal["custom_model", "mlflow_model", "triton_model", "uri_file", "uri_folder", "mltable"]
     asset_name: str | None = None
-    asset_version: str | None = None
-    auto_delete_setting: dict[str, Any] | None = None
     description: str | None = None
     mode: Literal["ReadWriteMount", "Upload", "Direct"] | None = None
     uri: str | None = None
@@ -38,8 +39,7 @@ class UriInput(Shape):
     job_input_type: Literal["custom_model", "mlflow_model", "triton_model", "uri_file", "uri_folder", "mltable"]
     description: str | None = None
     mode: Literal["ReadOnlyMount", "ReadWriteMount", "Download", "Direct", "EvalMount", "EvalDownload"] | None = None
-    path_on_compute: str | None = None
-    uri: str
+    uri: Told
 
 
 class LiteralInput(Shape):
@@ -47,7 +47,7 @@ class LiteralInput(Shape):
 
     job_input_type: Literal["literal"]
     description: str | None = None
-    value: str
+    value: Told
 
 
 class Resources(Shape):
@@ -57,17 +57,15 @@ class Resources(Shape):
     docker_args_list: list[str] | None = None
     instance_count: int | None = Field(default=None, ge=1)
     instance_type: str | None = None
-    locations: list[str] | None = None
-    max_instance_count: int | None = None
     properties: dict[str, Any] | None = None
     shm_size: Annotated[str, StringConstraints(pattern=r"^\d+[bBkKmMgG]$")] | None = None
 
 
 class QueueSettings(Shape):
-    """Tier and priority in the compute's queue."""
+    """Tier, and priority in the compute's queue: the latter is in the previews of 2023, and the SDK still sends it."""
 
     job_tier: Literal["Null", "Spot", "Basic", "Standard", "Premium"] | None = None
-    priority: int | None = None
+    priority: Literal[1, 2, 3] | None = None
 
 
 class Managed(Shape):
@@ -120,7 +118,7 @@ class CommandJob(Shape):
     """Properties of a command job."""
 
     job_type: Literal["Command"]
-    command: Annotated[str, StringConstraints(min_length=1, pattern=r"[a-zA-Z0-9_]", max_length=65_536)]
+    command: Told
     environment_id: ArmId
     code_id: ArmId | None = None
     component_id: ArmId | None = None
@@ -140,7 +138,6 @@ class CommandJob(Shape):
     properties: dict[str, str] | None = None
     queue_settings: QueueSettings | None = None
     resources: Resources | None = None
-    secrets_configuration: dict[str, Any] | None = None
     services: dict[str, Service] | None = None
     tags: dict[str, str] | None = None
 
@@ -165,7 +162,7 @@ class CodeVersion(Asset):
 class BuildContext(Shape):
     """A Dockerfile and what it needs."""
 
-    context_uri: Annotated[str, StringConstraints(pattern=r"[a-zA-Z0-9_]")]
+    context_uri: Told
     dockerfile_path: str | None = None
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
 from tests.azureml.blobs import Blobs
 from tests.azureml.control import Control
 from tests.azureml.execution import Executor
@@ -19,11 +20,11 @@ from tests.azureml.vault import Vault, Vaults
 from tests.azureml.wire import VAULT, Refused, Request, Route
 from tests.azureml.workspace import CLOUD, GROUP, SUBSCRIPTION, WORKSPACE, Management, Registry, Workspace
 
-LOGINS = (
-    "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH", "AZURE_USERNAME", "AZURE_PASSWORD",
-    "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "MSI_ENDPOINT", "MSI_SECRET",
-)  # fmt: skip
-"""Variables of which a login has some: those of another are taken away."""
+if TYPE_CHECKING:
+    import pytest
+
+OTHERS = re.compile(r"(AZURE|AZUREML|ARM|IDENTITY|MSI|OBO)_(?!STORAGE_)")
+"""Variables by which a process could be somebody or somewhere else."""
 
 
 class Azure:
@@ -67,9 +68,9 @@ class Azure:
         }  # fmt: skip
 
     def use(self, monkeypatch: pytest.MonkeyPatch, env: Mapping[str, str] | None = None) -> None:
-        """Sets the variables in this process (`env`; by default the secret's), and takes other logins' away."""
-        for name in LOGINS:
-            monkeypatch.delenv(name, raising=False)
+        """Sets the variables in this process (`env`; by default the secret's), and takes others of Azure's away."""
+        for name in [name for name in os.environ if OTHERS.match(name)]:
+            monkeypatch.delenv(name)
         for name, value in (env or self.env).items():
             monkeypatch.setenv(name, value)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.azureml.asking import PREVIEW, ask, client, command_job, submit
+from tests.azureml.asking import PREVIEW, ask, client, command_job, shared_client, submit
 from tests.azureml.stub import Azure
 
 
@@ -16,7 +16,7 @@ def ml(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir("/")  # the SDK tells the service about the repository that it is called in
     azure.compute("gpu")
     azure.environment("runner", ("1", "2"))
-    return client(azure)
+    return shared_client(azure.base)
 
 
 class TestJobs:
@@ -48,11 +48,12 @@ class TestJobs:
 
         submit(
             ml, "serverless", compute=None, environment="azureml://registries/shared/environments/curated/labels/latest",
-            instance_type="Standard_NC24ads_A100_v4", instance_count=1,
+            instance_type="Standard_NC24ads_A100_v4", instance_count=1, queue_settings={"job_tier": "spot"},
         )  # fmt: skip
 
         job = azure.jobs["serverless"].definition
         assert job["resources"]["instanceType"] == "Standard_NC24ads_A100_v4"
+        assert job["queueSettings"] == {"jobTier": "Spot"}
         assert "computeId" not in job
 
     def test_one_that_is_run_longer_than_it_may_is_canceled(self, azure: Azure) -> None:

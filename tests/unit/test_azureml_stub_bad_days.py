@@ -221,16 +221,18 @@ class TestRefusals:
         azure.wrong.clear()
 
     @pytest.mark.parametrize(
-        ("call", "status", "code"),
+        ("call", "below", "status", "code"),
         [
-            ("/computes", 400, "MissingApiVersionParameter"),
-            ("/computes?api-version=2019-01-01", 400, "InvalidApiVersionParameter"),
-            (f"/sorcery?{PREVIEW}", 501, "NotImplemented"),
-            (f"//sorcery?{PREVIEW}", 501, "NotImplemented"),
+            ("/computes", None, 400, "MissingApiVersionParameter"),
+            ("/computes?api-version=2019-01-01", None, 400, "InvalidApiVersionParameter"),
+            (f"/sorcery?{PREVIEW}", None, 501, "NotImplemented"),
+            (f"/sorcery?{PREVIEW}", "", 501, "NotImplemented"),
         ],
     )
-    def test_an_unknown_call_fails_the_test(self, azure: Azure, call: str, status: int, code: str) -> None:
-        answered, answer = ask(azure, "GET", call)
+    def test_an_unknown_call_fails_the_test(
+        self, azure: Azure, call: str, below: str | None, status: int, code: str
+    ) -> None:
+        answered, answer = ask(azure, "GET", call, below=below)
 
         assert (answered, answer["error"]["code"]) == (status, code)
         assert len(azure.wrong) == 1
