@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ def main() -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave_at_once)
     prepare([])
+    for name in ("azure", "msal"):  # what they warn of is in the exceptions, which are told in our words
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if sys.argv[1:] not in [[role] for role in ROLES]:
         sys.stderr.write(f"one of {', '.join(ROLES)} is needed, not {' '.join(sys.argv[1:]) or 'nothing'}\n")
         leave(2)

@@ -63,7 +63,8 @@ def _look(job: Manifest, settings: Settings) -> Look:
         seen = look(job.job, settings)
     checked = seen.at("spec.execution.azureML", there.result)
     if checked is not None:
-        seen.problems += checked.problems
+        known = {problem.where for problem in seen.problems}
+        seen.problems += [problem for problem in checked.problems if problem.where not in known]
         seen.notes += checked.notes
     return seen
 

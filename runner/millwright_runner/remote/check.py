@@ -118,12 +118,11 @@ def _compute(errand: Errand, wanted: AzureML, workspace: Coordinates) -> list[st
                 where=where,
                 hint=close_names(wanted.compute, names, f"workspace {workspace.workspace}"),
             ) from error
-    kind = str(found.type or "").lower()
+        except AttributeError as error:  # the SDK stumbles over kinds that it knows only in part
+            raise _no_jobs(wanted.compute, "of a kind that Azure's SDK cannot read", where) from error
+    kind = _plain(found.type).lower()
     if kind not in RUNS_JOBS:
-        able = "a compute cluster, a compute instance or an attached Kubernetes cluster does"
-        raise AzureMLRefused(
-            f"{wanted.compute!r} is of kind {found.type}, which runs no command jobs", where=where, hint=able
-        )
+        raise _no_jobs(wanted.compute, f"of kind {found.type}", where)
     _runs(found, where)
     if kind == "kubernetes":
         _instance_type(wanted, getattr(found, "properties", None) or {})
@@ -138,16 +137,21 @@ def _compute(errand: Errand, wanted: AzureML, workspace: Coordinates) -> list[st
     return [f"Azure ML: {wanted.compute} ({RUNS_JOBS[kind]}{f', {size}' if size else ''}) in {workspace}"]
 
 
+def _no_jobs(name: str, kind: str, where: str) -> AzureMLRefused:
+    able = "a compute cluster, a compute instance or an attached Kubernetes cluster does"
+    return AzureMLRefused(f"{name!r} is {kind}, which runs no command jobs", where=where, hint=able)
+
+
 def _runs(found: Compute, where: str) -> None:
     """Raises ComputeStopped for a compute that runs no jobs in its present state."""
-    state = str(getattr(found, "state", None) or "")
+    state = _plain(getattr(found, "state", None))
     if state.lower() in RESTING:
         raise ComputeStopped(
             f"the compute instance {found.name!r} is {state}",
             where=where,
             hint=f"az ml compute start --name {found.name}",
         )
-    provisioning = str(found.provisioning_state or "")
+    provisioning = _plain(found.provisioning_state)
     if provisioning.lower() in GONE:
         told = found.provisioning_errors
         why = f": {told}" if told else ""
@@ -156,6 +160,11 @@ def _runs(found: Compute, where: str) -> None:
         raise ComputeStopped(
             f"the compute cluster {found.name!r} may have no nodes (its maximum is 0)", where=where, hint="raise it"
         )
+
+
+def _plain(value: Any) -> str:
+    """Returns a state as the service calls it; the SDK has enumerations of those it knows."""
+    return str(getattr(value, "value", value) or "")
 
 
 def _instance_type(wanted: AzureML, properties: dict[str, Any]) -> None:

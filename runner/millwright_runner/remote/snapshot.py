@@ -6,7 +6,9 @@ are the same: the same job is the same snapshot, and Azure ML takes an upload th
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
+import io
 import json
 import os
 import shutil
@@ -56,7 +58,7 @@ def make_snapshot(errand: Errand, output: Output, folder: Path) -> None:
     """
     shutil.rmtree(folder, ignore_errors=True)
     (folder / JOB).mkdir(parents=True)
-    _pack(folder / ARCHIVE)
+    (folder / ARCHIVE).write_bytes(_packed())
     document = manifest_of(errand, output)
     if errand.uid is None:
         _bring(errand, document["spec"], folder / JOB)
@@ -68,10 +70,11 @@ def manifest_of(errand: Errand, output: Output) -> dict[str, Any]:
     """Returns the manifest as the runner reads it: each source says where it is, and nothing says how a cluster runs it."""
     job = settled(errand.job)
     changes: dict[str, Any] = {"output": output, "model": _placed(job.spec.model, errand, "spec.model")}
-    changes["data"] = [
-        entry.model_copy(update={"source": _placed(entry.source, errand, f"spec.data[{index}].source")})
-        for index, entry in enumerate(job.spec.data)
-    ]
+    if job.spec.data:
+        changes["data"] = [
+            entry.model_copy(update={"source": _placed(entry.source, errand, f"spec.data[{index}].source")})
+            for index, entry in enumerate(job.spec.data)
+        ]
     spec = job.spec.model_copy(update=changes).model_dump(mode="json", exclude_unset=True, exclude_none=True)
     for key in CLUSTER_KEYS.values():
         spec.pop(key, None)
@@ -155,9 +158,11 @@ def _same_disk(file: Path, folder: Path) -> bool:
     return not file.is_symlink() and file.stat().st_dev == folder.stat().st_dev
 
 
-def _pack(archive: Path) -> None:
-    """Writes Millwright's packages and what is installed of its description."""
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as packed:
+@functools.cache
+def _packed() -> bytes:
+    """Returns Millwright's packages and what is installed of its description, as an archive."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as packed:
         for package in PACKAGES:
             root = Path(str(package.__file__)).parent
             for file in sorted(root.rglob("*")):
@@ -169,6 +174,7 @@ def _pack(archive: Path) -> None:
             text = found.read_text(name)
             if text is not None:
                 _add(packed, f"{folder}/{name}", text.encode())
+    return made.getvalue()
 
 
 def _add(packed: zipfile.ZipFile, name: str, data: bytes) -> None:
