@@ -98,32 +98,37 @@ def texts(rows: list[dict[str, Any]]) -> list[str]:
     return [str(row["text"]) for row in rows]
 
 
+SPLITS: dict[tuple[str, str], list[dict[str, Any]]] = {
+    ("team/plain", "train"): ROWS + OTHERS, ("team/parquet", "train"): ROWS, ("team/csv", "train"): ROWS,
+    ("team/plain", "test"): OTHERS, ("team/plain", "train[2:5]"): ROWS[2:5], ("team/plain", "train[-5:]"): [ROWS[9], *OTHERS],
+    ("team/plain", "train[:50%]"): ROWS[:7], ("team/parquet", "train[50%:]"): ROWS[5:],
+}  # fmt: skip
+"""Repository and split → the rows that it is; each is read by the same process."""
+
+
+@pytest.fixture(scope="module")
+def read(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, Any]]:
+    """What is told of all that the table has, and of a subset."""
+    place = Place(hub, tmp_path_factory.mktemp("read"))
+    make_tokenizer(place.base / "tokenizer")
+    sources = [{"repo": repo, "split": split} for repo, split in SPLITS]
+    told = place.look_at_all([*sources, {"repo": "team/subsets", "subset": "small"}], do="pack")
+    return dict(zip([*SPLITS, ("team/subsets", "small")], told, strict=True))
+
+
 class TestReading:
-    def test_a_split_is_all_rows_of_its_files_in_order(self, place: Place) -> None:
-        expected = {"team/plain": ROWS + OTHERS, "team/parquet": ROWS, "team/csv": ROWS}
+    @pytest.mark.parametrize(("repo", "split"), SPLITS)
+    def test_a_split_or_a_slice_is_all_rows_of_its_files_in_order(
+        self, read: dict[tuple[str, str], dict[str, Any]], repo: str, split: str
+    ) -> None:
+        told = read[repo, split]
 
-        told = place.look_at_all([{"repo": repo} for repo in expected], do="pack")
+        assert told["texts"] == texts(SPLITS[repo, split])
+        assert told["where"] == f"hf://datasets/{repo}"
+        assert not told["torch"]
 
-        assert [one["texts"] for one in told] == [texts(rows) for rows in expected.values()]
-        assert [one["where"] for one in told] == [f"hf://datasets/{repo}" for repo in expected]
-        assert not any(one["torch"] for one in told)
-
-    def test_another_split_and_a_subset_are_other_files(self, place: Place) -> None:
-        told = place.look_at_all(
-            [{"repo": "team/plain", "split": "test"}, {"repo": "team/subsets", "subset": "small"}], do="pack"
-        )
-
-        assert [one["texts"] for one in told] == [texts(OTHERS)] * 2
-
-    def test_a_slice_counts_over_all_files(self, place: Place) -> None:
-        expected = {"train[2:5]": ROWS[2:5], "train[-5:]": [ROWS[9], *OTHERS], "train[:50%]": ROWS[:7]}
-
-        told = place.look_at_all([{"repo": "team/plain", "split": split} for split in expected], do="pack")
-
-        assert [one["texts"] for one in told] == [texts(rows) for rows in expected.values()]
-
-    def test_a_slice_of_a_parquet_file_takes_its_count_from_the_footer(self, place: Place) -> None:
-        assert place.look(do="pack", repo="team/parquet", split="train[50%:]")["texts"] == texts(ROWS[5:])
+    def test_a_subset_is_other_files(self, read: dict[tuple[str, str], dict[str, Any]]) -> None:
+        assert read["team/subsets", "small"]["texts"] == texts(OTHERS)
 
     def test_a_look_fetches_no_whole_file(self, place: Place) -> None:
         place.look(repo="team/plain")
@@ -134,23 +139,15 @@ class TestReading:
 
 
 class TestIdentity:
-    def test_the_digest_names_the_commit_however_it_was_written(self, place: Place) -> None:
-        told = place.look_at_all(
-            [{"repo": "team/plain", **more} for more in ({}, {"revision": "main"}, {"revision": COMMIT})]
-        )
+    def test_the_digest_names_the_commit_however_it_was_written_and_the_split(self, place: Place) -> None:
+        alike = [{}, {"revision": "main"}, {"revision": COMMIT}]
+        others = [{"split": "test"}, {"split": "train[:3]"}]
 
-        assert len({one["digest"] for one in told}) == 1
+        told = place.look_at_all([{"repo": "team/plain", **more} for more in (*alike, *others)])
 
-    def test_another_split_has_another_digest(self, place: Place) -> None:
-        told = place.look_at_all(
-            [
-                {"repo": "team/plain"},
-                {"repo": "team/plain", "split": "test"},
-                {"repo": "team/plain", "split": "train[:3]"},
-            ]
-        )
-
-        assert len({one["digest"] for one in told}) == 3
+        digests = [one["digest"] for one in told]
+        assert len(set(digests[:3])) == 1
+        assert len(set(digests[2:])) == 3
 
 
 class TestAgain:
