@@ -66,15 +66,17 @@ class PodGround:
     Attributes:
         warm: whether the process that roles are forks of has torch already. Where somebody looks at their imports they
             are interpreters of their own.
+        loaded: what else that process has; empty: by `warm`.
     """
 
     folder: Path
     spec: dict[str, Any] = field(default_factory=dict)
     warm: bool = False
+    loaded: str = ""
 
     @classmethod
-    def make(cls, folder: Path, *, warm: bool = False) -> PodGround:
-        ground = cls(folder, warm=warm)
+    def make(cls, folder: Path, *, warm: bool = False, loaded: str = "") -> PodGround:
+        ground = cls(folder, warm=warm, loaded=loaded)
         ground.claim.mkdir(parents=True)
         (folder / "job").mkdir()
         make_model_files(ground.claim / "model")
@@ -130,7 +132,7 @@ class PodGround:
             path = os.pathsep.join([imports.environment["PYTHONPATH"], watched["PYTHONPATH"]])
             watched |= imports.environment | {"PYTHONPATH": path}
         if imports is None:
-            loaded = TRAINING if self.warm else COMMAND
+            loaded = self.loaded or (TRAINING if self.warm else COMMAND)
             return WarmProcess("millwright_runner.pod", [role], watched, self.folder, loaded=loaded)
         return subprocess.Popen(
             [sys.executable, "-m", "millwright_runner.pod", role],

@@ -19,7 +19,19 @@ from tests.podground import DATA, LORA, ROW, PodGround, Word, obey
 from tests.strace import bytes_read, strace
 from tests.tiny import TENSORS, make_model_files
 
-HEAVY = {"torch", "transformers", "peft", "accelerate", "datasets", "pandas", "onnxruntime", "onnx", "typer", "rich"}
+HEAVY = {
+    "azure",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "datasets",
+    "pandas",
+    "onnxruntime",
+    "onnx",
+    "typer",
+    "rich",
+}
 MIB, GIB = 2**20, 2**30
 
 
