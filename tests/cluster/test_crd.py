@@ -765,10 +765,8 @@ class TestWhatKubectlShows:
         there = " ".join(server.kubectl("explain", f"optjob.{ML}").stdout.split())
         secret = " ".join(server.kubectl("explain", f"optjob.{ML}.secrets").stdout.split())
 
-        assert (
-            "on a compute cluster, a compute instance, an attached Kubernetes cluster (Azure Arc), or serverless"
-            in there
-        )
+        assert "As a command job of Azure ML. Default: on the cluster." in there
+        assert "compute <string> Name of the compute. Default: serverless, by instanceType." in there
         assert "environment <Object> -required- What it runs in." in there
         assert "keyVault <Object> Its value is this secret." in secret
 
