@@ -100,8 +100,7 @@ def _watch(at: Standing, stage: Stage, job: SeenJob) -> Decision:
     then: tuple[Action, ...] = (*applied(case), *((PatchJob(job.name, {"backoffLimit": wanted}),) if raised else ()))
     pods = case.pods_of(job.name)
     if pod := attempt(pods):
-        # what ends a search has nothing to make: its courier does it by itself
-        there = waits_there(case, pod, known(case)[stage.index].pod) if case.spec.search is None else None
+        there = waits_there(case, pod, known(case)[stage.index].pod)
         if there:
             state = state_of(at, "Queued", "QueuedOnAzureML", f"{name_of(case, stage)} waits, {there}")
             return Decision(decided(at.entered(stage.index, phase="Queued"), state).status, then)
