@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.operator.simulated import Body, Cluster, score, searching
+from tests.unit.operator.simulated import Body, Cluster, on_azure, score, searching
 from tests.unit.operator.test_property import (
     CALAMITIES,
     DISTURBANCES,
@@ -143,6 +143,29 @@ class TestASearchWhateverHappens:
             cluster.do(cluster.look(seen.resource(cluster.body), cluster.children()))
 
         assert (len(cluster.statuses), cluster.created) == before
+
+
+class TestASearchOnAzureMLWhateverHappens:
+    @settings(max_examples=12, deadline=None)
+    @given(fates=STAGE_FATES, rounds=ROUNDS, happening=steps(CALAMITIES, 20), deleted=st.booleans())
+    def test_at_its_end_or_deleted_nothing_of_it_runs_there(
+        self, fates: list[str], rounds: int, happening: list[tuple[str, int]], deleted: bool
+    ) -> None:
+        random = searching(algorithm={"random": {"seed": 3}}, maxTrials=3, execution=on_azure()["execution"])
+        cluster = Cluster.with_job(random, trial=list(fates))
+        watches = Watches(cluster)
+        live(watches, rounds)
+        disturb(watches, happening)
+
+        if deleted:
+            cluster.delete()
+        calm(watches)
+        while not cluster.gone and cluster.body["metadata"].get("finalizers"):
+            live(watches, 1)
+
+        assert cluster.wrong == []
+        assert cluster.active == set()
+        assert (cluster.gone, cluster.job("c")) == (deleted, None)
 
 
 class TestItsQuietLife:
