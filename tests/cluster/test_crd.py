@@ -18,6 +18,7 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from tests.cluster.cluster import Cluster
+from tests.cluster.jobs import until
 from tests.cluster.manifests.azure import ALL_AZURE, BAD_AZURE, BLOB, FULL_LISTS, ML, ON_AZURE, THERE
 from tests.cluster.manifests.bad import BAD_MANIFESTS
 from tests.cluster.manifests.base import (
@@ -134,6 +135,12 @@ class Server:
             objects[made["metadata"]["name"]] = made
             text = text[end:].lstrip()
         return objects, done.stderr
+
+    def explained(self, path: str) -> str:
+        """What `kubectl explain` says of a place, as one line. Of a fresh definition the server tells a moment later."""
+        place = f"optjob.{path}"
+        shown = until(f"an explanation of {place}", lambda: self.kubectl("explain", place).stdout)
+        return " ".join(shown.split())
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Runs kubectl in the namespace."""
@@ -731,27 +738,27 @@ class TestWhatKubectlShows:
         assert f"optimizationjob.millwright.dev/{stored['metadata']['name']}" in shown
 
     def test_explain_teaches_an_option_with_unit_bounds_and_default(self, server: Server) -> None:
-        shown = server.kubectl("explain", "optjob.spec.passes.lora.training.maxSteps").stdout
+        shown = server.explained("spec.passes.lora.training.maxSteps")
 
         assert "maxSteps <integer>" in shown
-        assert "Optimizer steps; overrides epochs. Default: as epochs give. Bounds: 1 to" in " ".join(shown.split())
+        assert "Optimizer steps; overrides epochs. Default: as epochs give. Bounds: 1 to" in shown
 
     def test_explain_lists_the_options_of_a_pass(self, server: Server) -> None:
-        shown = " ".join(server.kubectl("explain", "optjob.spec.passes.lora").stdout.split())
+        shown = server.explained("spec.passes.lora")
 
         assert "Trains a low-rank adapter on the model" in shown
         assert "Rank of the adapter's matrices. Default: 64 (QLoRA paper, Olive). Bounds: 1 to 4096." in shown
         assert "trainData <string> -required-" in shown
 
     def test_explain_teaches_what_is_measured_and_what_it_has_to_reach(self, server: Server) -> None:
-        metric = " ".join(server.kubectl("explain", "optjob.spec.evaluation.metrics.exactMatch").stdout.split())
-        constraint = " ".join(server.kubectl("explain", "optjob.spec.evaluation.constraints.maxDrop").stdout.split())
+        metric = server.explained("spec.evaluation.metrics.exactMatch")
+        constraint = server.explained("spec.evaluation.constraints.maxDrop")
 
         assert "In share; higher is better. Needs a data set that names its right answers." in metric
         assert "How much worse it may be than what relativeTo names, in the metric's unit." in constraint
 
     def test_explain_teaches_what_can_be_searched(self, server: Server) -> None:
-        parameters = " ".join(server.kubectl("explain", "optjob.spec.search.parameters").stdout.split())
+        parameters = server.explained("spec.search.parameters")
 
         assert "an option of a pass, whether a pass runs, or which of several does" in parameters
         assert "logUniform <Object> A number between two, by order of magnitude." in parameters
@@ -762,8 +769,8 @@ class TestWhatKubectlShows:
         assert "option <string> Option of that pass, by name or path: precision, training.learningRate." in parameters
 
     def test_explain_teaches_where_azure_ml_runs_it_and_where_secrets_are(self, server: Server) -> None:
-        there = " ".join(server.kubectl("explain", f"optjob.{ML}").stdout.split())
-        secret = " ".join(server.kubectl("explain", f"optjob.{ML}.secrets").stdout.split())
+        there = server.explained(ML)
+        secret = server.explained(f"{ML}.secrets")
 
         assert "As a command job of Azure ML. Default: on the cluster." in there
         assert "compute <string> Name of the compute. Default: serverless, by instanceType." in there
