@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from types import FrameType
 
-from millwright_api.names import ENV_TRIALS
 from millwright_api.report import Progress, RunReport
 from millwright_runner.passes import StopFlag
-from millwright_runner.pod import inside, stage
+from millwright_runner.pod import inside
 from millwright_runner.pod.reporter import Latest
 from millwright_runner.remote.courier import Courier, Errand
 
@@ -48,13 +46,11 @@ class Repeating:
 def run() -> RunReport:
     """Has the part that the environment names done on Azure ML, and returns the report of the runner there.
 
-    The part that ends a search has nothing to make, and is done here.
+    So is the part that ends a search: results in the cache are found by the versions of libraries that this image has not.
 
     Raises:
         MillwrightError: it could not be submitted, or not be followed any more.
     """
-    if ENV_TRIALS in os.environ:
-        return stage.run()
     job = inside.load()
     stop = StopFlag()
     grace = job.job.spec.execution.kubernetes.pod_template.termination_grace_period_seconds

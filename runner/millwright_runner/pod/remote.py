@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -11,10 +12,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from millwright_api.errors import MillwrightError
 from millwright_api.names import ENV_REMOTE, ENV_STEPS, ENV_TRIAL
 from millwright_api.report import RunReport
+from millwright_runner.azure.coordinates import coordinates
 from millwright_runner.cli.keys import signing_key
 from millwright_runner.manifest import Manifest
 from millwright_runner.passes import StopFlag
@@ -22,8 +25,9 @@ from millwright_runner.plan import Settings, open_output
 from millwright_runner.pod import inside, roles, stage
 from millwright_runner.pod.reporter import Latest
 from millwright_runner.remote import secrets
-from millwright_runner.remote.definition import ENV_SECRETS
+from millwright_runner.remote.definition import ENV_DATASTORE, ENV_SECRETS
 from millwright_runner.remote.mailbox import Mailbox
+from millwright_runner.remote.snapshot import PART
 
 POST_SECONDS, LOOK_SECONDS = 10.0, 10.0
 """Between two posts of the same step, and between two looks whether a stop is asked for."""
@@ -40,8 +44,10 @@ def run() -> RunReport:
     try:
         _identify()
         os.environ.update(secrets.resolve(os.environ.pop(ENV_SECRETS, "{}")))
+        _part()
         job = inside.load()
         settings = replace(inside.settings(job), signer=signing_key(None))
+        settings = replace(settings, credential=_credential())
         box = Mailbox(open_output(job.job.spec.output, settings), os.environ[ENV_REMOTE])
         box.begin()
         report = _do(job, settings, box)
@@ -74,6 +80,23 @@ def _stop_by_signal() -> StopFlag:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     return stop
+
+
+def _part() -> None:
+    """Reads the variables that were too long for the job's definition."""
+    file = inside.job_folder() / PART
+    if file.is_file():
+        os.environ.update(json.loads(file.read_text(encoding="utf-8")))
+
+
+def _credential() -> Any:
+    """Returns what opens the datastore that the output lies in; None where the manifest says itself where that is."""
+    datastore = os.environ.get(ENV_DATASTORE)
+    if datastore is None:
+        return None
+    from millwright_runner.azure.datastores import datastore_place
+
+    return datastore_place(coordinates(None, inside.job_folder()), datastore, "").credential
 
 
 def _identify() -> None:

@@ -13,7 +13,7 @@ from millwright_api.names import ENV_ALLOW_REMOTE_CODE, ENV_REMOTE
 from millwright_runner.remote.environment import environment_of
 from millwright_runner.remote.errand import Errand
 from millwright_runner.remote.naming import tag_of
-from millwright_runner.remote.snapshot import ARCHIVE, JOB
+from millwright_runner.remote.snapshot import ARCHIVE, JOB, LONG
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Command
@@ -80,7 +80,8 @@ def variables(
     wanted = errand.wanted
     found = {entry.name: entry.value for entry in wanted.env}
     found |= {key: os.environ[key] for key in CLOUDS if os.environ.get(key)}
-    found |= dict(errand.part) | {ENV_REMOTE: name, ENV_JOB: JOB, "AZURE_CORE_COLLECT_TELEMETRY": "0"}
+    found |= {key: value for key, value in errand.part.items() if key not in LONG}
+    found |= {ENV_REMOTE: name, ENV_JOB: JOB, "AZURE_CORE_COLLECT_TELEMETRY": "0"}
     if errand.uid is None or os.environ.get(ENV_ALLOW_REMOTE_CODE) == "1":
         found[ENV_ALLOW_REMOTE_CODE] = "1"  # without a cluster, who submits is who decides
     if wanted.identity is not None and wanted.identity.client_id is not None:

@@ -57,6 +57,8 @@ class Errand:
     def title(self) -> str:
         """How the job is called in lists that people read."""
         name, names = self.job.metadata.name, [step.name for step in self.job.spec.passes]
+        if ENV_TRIALS in self.part:
+            return f"{name}: the search's end"
         if ENV_TRIAL in self.part:
             return f"{name}: trial {self.part[ENV_TRIAL]}, steps {self.part.get(ENV_STEPS, 'all')}"[:255]
         first, _, end = self.part.get(ENV_STEPS, "").partition(":")

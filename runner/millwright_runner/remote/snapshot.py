@@ -21,7 +21,7 @@ import millwright_api
 import millwright_runner
 import millwright_search
 from millwright_api.errors import InvalidManifest
-from millwright_api.names import API_VERSION, KIND, MANIFEST_FILE
+from millwright_api.names import API_VERSION, ENV_TRIALS, KIND, MANIFEST_FILE
 from millwright_api.v1alpha1 import DataSource, Model, Output
 from millwright_runner.azure.coordinates import coordinates, settled
 from millwright_runner.lookup import missing_path
@@ -33,6 +33,10 @@ S = TypeVar("S", Model, DataSource)
 
 ARCHIVE, JOB = "millwright.zip", "job"
 """In the snapshot: Millwright, and the folder with the manifest and what it names."""
+
+PART = "part.json"
+"""Beside the manifest: variables that are too long for a job's definition."""
+LONG = (ENV_TRIALS,)
 
 DISTRIBUTION = "millwright"
 PACKAGES = (millwright_api, millwright_runner, millwright_search)
@@ -62,6 +66,9 @@ def make_snapshot(errand: Errand, output: Output, folder: Path) -> None:
     document = manifest_of(errand, output)
     if errand.uid is None:
         _bring(errand, document["spec"], folder / JOB)
+    long = {key: value for key, value in errand.part.items() if key in LONG}
+    if long:
+        (folder / JOB / PART).write_text(json.dumps(long), encoding="utf-8")
     text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True)
     (folder / JOB / MANIFEST_FILE).write_text(text, encoding="utf-8")
 
@@ -140,8 +147,8 @@ def _below(place: Path, root: Path, where: str) -> Path:
             hint="move it there, or put it into a store and name it by azureBlob, s3 or azureML",
         )
     relative = found.relative_to(root)
-    if relative == Path(MANIFEST_FILE):
-        raise InvalidManifest(f"{MANIFEST_FILE} is what the job itself is called there", where=where, hint="rename it")
+    if str(relative) in {MANIFEST_FILE, PART}:
+        raise InvalidManifest(f"{relative} is the name of a file of the job's own there", where=where, hint="rename it")
     return relative
 
 
