@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.azureml.stub import Azure
+from tests.mlflowform import as_azure
 from tests.olive.samples import sample
 from tests.pipeline.jobs import write_rows
 from tests.submitground import SOON
@@ -101,7 +102,8 @@ def test_a_workflow_all_on_azure_becomes_a_model_in_a_folder_here(
     desk: Desk, azure: Azure, phi3: Path, rows: Path
 ) -> None:
     azure.compute("arc", kind="Kubernetes", instance_types={"gpu-large": {"resources": {}}, "small": {"resources": {}}})
-    azure.registry("azureml").model("Phi-3-tiny", "7", phi3)
+    as_azure(phi3, desk.folder / "asset")
+    azure.registry("azureml").model("Phi-3-tiny", "7", desk.folder / "asset", kind="mlflow_model", flavors={})
     azure.datastore("phrases", container="phrases")
     azure.blobs.put("phrases", "sets/train.jsonl", rows.read_bytes())
     azure.vault("team-keys").secrets["hf-token"] = TOKEN
@@ -137,3 +139,6 @@ def test_a_workflow_all_on_azure_becomes_a_model_in_a_folder_here(
     definition = azure.jobs.only.definition
     assert definition["resources"]["instanceType"] == "gpu-large"
     assert TOKEN not in json.dumps(definition)
+    assert azure.asked("GET https://team-keys.vault.azure.net/secrets/hf-token") > 0, (
+        "the job reads it, with its identity"
+    )
