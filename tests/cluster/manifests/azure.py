@@ -14,7 +14,7 @@ REGISTERED = {"registry": "azureml", "name": "Phi-3-mini-4k-instruct", "version"
 ON_AZURE: dict[str, Any] = {
     **NAMES,
     "compute": "gpu-cluster",
-    "environment": {"image": "ghcr.io/team-a/millwright-runner:1"},
+    "environment": {"image": "registry.example.com/team-a/runner:1"},
 }
 ALL_OF_IT: dict[str, Any] = {
     **NAMES,
