@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from millwright_api.errors import MillwrightError, NoSpaceLeft
+from millwright_api.errors import InvalidManifest, MillwrightError, NoSpaceLeft
 from millwright_runner.stores.disk import FULL
 
 
@@ -19,6 +19,11 @@ def as_failure(error: BaseException) -> MillwrightError:
     if isinstance(error, MemoryError):
         return InternalError(
             "this machine has too little memory for it", hint="`millwright plan` estimates what a job needs"
+        )
+    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] == "azure":
+        return InvalidManifest(
+            f"this needs Azure's SDKs, and {error.name} is not installed here",
+            hint="pip install 'millwright[azure]'; on a cluster an image that has them, as Millwright's own runner",
         )
     first = (str(error) or "no message").splitlines()[0]
     return InternalError(f"{type(error).__name__}: {first}", hint="this is a bug of Millwright's or of a library")

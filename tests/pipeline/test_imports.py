@@ -15,7 +15,7 @@ from tests.strace import bytes_read, strace
 
 HEAVY = {
     "torch", "transformers", "peft", "accelerate", "onnxruntime", "onnxruntime_genai", "onnx", "onnx_ir", "datasets", "pyarrow", "pandas",
-    "boto3", "botocore", "huggingface_hub", "bitsandbytes", "numpy", "safetensors",
+    "boto3", "botocore", "huggingface_hub", "bitsandbytes", "numpy", "safetensors", "azure", "msal", "msrest",
 }  # fmt: skip
 
 WEIGHTS = (".safetensors", ".onnx", ".onnx.data")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.azureml.shapes import ListSecrets
 from tests.azureml.stub import Azure
 from tests.azureml.wire import Answer, Refused, Request
+from tests.azurite import KEY
 from tests.mlflowform import TRANSFORMERS, as_azure, as_transformers, describe
 from tests.tiny import TENSORS, make_model_files
 
@@ -98,6 +100,20 @@ class TestDatastores:
 
         assert content(place) == b'{"text": "a"}\n'
         assert place.where == "azureml://datastores/team/paths/folder/rows.jsonl"
+
+    def test_a_service_that_hands_out_the_accounts_key_itself(
+        self, cloud: Azure, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cloud.datastore("team", container="rows", credentials="AccountKey")
+        cloud.blobs.put("rows", "folder/rows.jsonl", b"{}")
+        monkeypatch.setattr(
+            "tests.azureml.datastores.read", lambda *asked: ListSecrets.model_validate({"expirableSecret": False})
+        )
+
+        place = datastore("team")
+
+        assert content(place) == b"{}"
+        assert KEY not in f"{place!r} {place.credential!r} {vars(place.location)}"
 
     def test_a_path_may_have_any_characters(self, cloud: Azure) -> None:
         cloud.datastore("team", container="rows")

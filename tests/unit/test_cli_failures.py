@@ -108,6 +108,12 @@ class TestAnyException:
         assert isinstance(found, NoSpaceLeft)
         assert found.where == "/models/x"
 
+    def test_an_installation_without_azures_sdks_says_what_to_install(self) -> None:
+        found = as_failure(ModuleNotFoundError("No module named 'azure.storage'", name="azure.storage"))
+
+        assert exit_code(found) == 2
+        assert "azure.storage is not installed here (pip install 'millwright[azure]'" in str(found)
+
     def test_too_little_memory_says_what_estimates_it(self) -> None:
         assert "millwright plan" in str(as_failure(MemoryError()))
 
