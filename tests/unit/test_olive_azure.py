@@ -384,6 +384,8 @@ def test_what_is_no_file_of_rows_keeps_the_workflow_from_running(data_files: Any
     (on_azure(azureml_client={"subscription_id": "s"}), ["azureml_client", "no resource_group and no workspace_name"]),
     (on_azure(azureml_client={**HERE, "workspace_name": 7}), ["azureml_client.workspace_name", "7", "text"]),
     (on_azure(azureml_client="team"), ["azureml_client", '"team"', "mapping"]),
+    (on_azure(systems={"aml": {**aml(), "type": "AzurML"}}), ["systems.aml.type", "'AzurML'", "did you mean 'AzureML'?"]),
+    (workflow(target={"type": "LocalSytem"}), ["target.type", "'LocalSytem'", "did you mean 'LocalSystem'?"]),
     (on_azure(host="alm"), ["host", "'alm'", "did you mean 'aml'?"]),
     (on_azure(workflow_host="alm"), ["workflow_host", "'alm'", "did you mean 'aml'?"]),
     (workflow(systems={"aml": aml()}, passes={"lora": lora(host="alm")}), ["passes.lora.host", "'alm'", "did you mean 'aml'?"]),

@@ -14,7 +14,10 @@ from millwright_runner.olive.view import Found, View
 from millwright_runner.olive.work import Work
 
 ONE_PLACE = "all passes of a job run in one place, that of spec.execution, and are measured there"
-ELSEWHERE = "this run is on this machine; other places come later"
+ELSEWHERE = "no place to run here: the job runs in this machine's own Python environment, or on Azure ML or a cluster in an image"
+TYPES = ("LocalSystem", "AzureML", "Docker", "PythonEnvironment", "IsolatedORT")
+SURFACES = ("surfaceprosystem1796", "surfaceprosystem1807")
+"""Names of Olive's for this machine when it is one of those."""
 ALTERNATIVE = (
     "nothing in the workflow runs there: as another spec.execution it stands at the manifest's end, as a comment"
 )
@@ -70,10 +73,10 @@ def finish(work: Work, top: View, place: Placement) -> None:
             work.trace.rest(system.path)
             if system.path[-1] in place.alternatives:
                 work.trace.note(system.path, ALTERNATIVE)
-        elif _kind(system) == "localsystem":
+        elif _is_local(system):
             _judge_local(work, system)
         else:
-            work.trace.unmapped(system.path, "this run is in this machine's own Python environment", blocks=False)
+            work.trace.unmapped(system.path, ELSEWHERE, blocks=False)
     client = top.get("azureml_client")
     if client is not None:
         why = AT_THE_END if work.azure.at_the_end else "nothing on Azure ML is named that needs a workspace"
@@ -84,7 +87,7 @@ def judge_system(work: Work, found: Found | None, top: View) -> None:
     """Judges a `host` or `target`: a system's name, or a system.
 
     Raises:
-        InvalidManifest: there is no system of that name.
+        InvalidManifest: there is no system of that name, or Olive has none of its type.
     """
     if found is None:
         return
@@ -93,7 +96,7 @@ def judge_system(work: Work, found: Found | None, top: View) -> None:
         work.trace.mapped(found.path, EXECUTION)
     elif work.azure.system is not None:
         work.trace.unmapped(found.path, ONE_PLACE, blocks=False)
-    elif _kind(system) == "localsystem":
+    elif _is_local(system):
         if isinstance(found.value, str):
             work.trace.note(found.path, "this machine, as here")
         else:
@@ -106,13 +109,24 @@ def judge_system(work: Work, found: Found | None, top: View) -> None:
 
 
 def systems_of(top: View) -> dict[str, Found]:
-    """Returns the systems by name. Raises InvalidManifest when they are no mapping."""
+    """Returns the systems by name. Raises InvalidManifest when they are no mapping, or of a type that Olive does not have."""
     found = top.get("systems")
     if found is None:
         return {}
     if not isinstance(found.value, dict):
         wrong(found.path, found.value, "mapping")
-    return {name: Found((*found.path, name), value) for name, value in found.value.items()}
+    systems = {name: Found((*found.path, name), value) for name, value in found.value.items()}
+    for system in systems.values():
+        _check_type(system)
+    return systems
+
+
+def _check_type(system: Found) -> None:
+    kind = _kind(system)
+    if kind and not is_azure(system) and kind not in (*SURFACES, *(one.lower() for one in TYPES)):
+        found = system.value["type"]
+        hint = suggest(str(found), TYPES)
+        raise InvalidManifest(f"{found!r} is no type of a system", where=show((*system.path, "type")), hint=hint)
 
 
 def parts_of(system: Found) -> list[tuple[Path, dict[str, Any]]]:
@@ -145,6 +159,7 @@ def _of_passes(top: View) -> Iterator[Found]:
 
 def _resolve(found: Found, top: View) -> Found:
     if not isinstance(found.value, str):
+        _check_type(found)
         return found
     systems = systems_of(top)
     if found.value not in systems:
@@ -154,7 +169,11 @@ def _resolve(found: Found, top: View) -> Found:
 
 
 def _kind(system: Found) -> str:
-    return str(system.value.get("type", "")).lower() if isinstance(system.value, dict) else ""
+    return str(system.value.get("type") or "").lower() if isinstance(system.value, dict) else ""
+
+
+def _is_local(system: Found) -> bool:
+    return _kind(system) in ("localsystem", *SURFACES)
 
 
 def _judge_local(work: Work, system: Found) -> None:
