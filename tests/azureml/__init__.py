@@ -15,7 +15,8 @@ In a test: the fixture `azure` (tests.azureml.fixtures; tests/conftest.py brings
         azure.vault().secrets["hf"] = "..."         # the workspace's own; azure.vault("team").url is https://team.vault.azure.net/
         azure.jobs.builds = "log"                   # images that are built (conda, Dockerfile) fail to build
         job = azure.jobs["name"]; job.definition; job.states; job.state("Running").log("line\\n"); job.fail(code, message, log=...)
-        job.complete(); job.cancels_by_itself = False; azure.jobs.arrive(2); job.wait("Completed"); azure.jobs.only
+        job.complete(); job.cancels_by_itself = False; azure.jobs.only
+        azure.jobs.arrive(2); job.wait("Completed"); job.wait_log("begun"); azure.room.arrive("GET /x")     # wait for a condition
         azure.execute = True                        # jobs are really run (execution.py); azure.executor.environment["X"] = "1"
         azure.faults.throttle(3); .error(503, times=2, path="GET .*/jobs/"); .delay(60, "jobs"); .hang("cancel"); .drop(); .forbid()
         azure.requests; azure.asked("PUT")          # all that was asked
@@ -31,6 +32,9 @@ Through it nothing else is reached: a call that would leave the machine is refus
 account's key, SAS and tokens of the stub's login; its plain http address (azure.blobs.endpoint) takes key and SAS.
 `azure.federated(tmp_path)`: workload identity in place of the client's secret. Inside an executed job: a managed identity
 (MSI_ENDPOINT, MSI_SECRET), as on Azure ML's nodes.
+
+What a test made in Azurite is removed at its end; the server, Azurite and the tokens that a process holds outlive it. `asking.py`
+has the SDK's clients as the stub's own tests use them.
 
 By hand and in another network namespace: `python -m tests.azureml --help`; control.py says what can be done from outside.
 """

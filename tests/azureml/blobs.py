@@ -35,10 +35,17 @@ class Blobs:
         url = urllib.parse.urlsplit(endpoint)
         self.endpoint, self.account, self.key = endpoint.rstrip("/"), url.path.strip("/"), key
         self._url, self._check = url, check
+        self._made: set[str] = set()
 
     def make(self, container: str) -> None:
         """Makes a container, if it is not there."""
         self._own("PUT", f"/{container}", {"restype": "container"}, expected=(201, 409))
+        self._made.add(container)
+
+    def clear(self) -> None:
+        """Removes the containers that were made: Azurite outlives a test."""
+        while self._made:
+            self._own("DELETE", f"/{self._made.pop()}", {"restype": "container"}, expected=(202, 404))
 
     def put(self, container: str, key: str, content: bytes) -> None:
         """Writes a blob."""

@@ -21,6 +21,7 @@ class Datastores:
     def __init__(self, scope: str, blobs: Blobs, authority: str) -> None:
         self._scope, self._blobs, self._authority = scope, blobs, authority
         self._all: dict[str, dict[str, Any]] = {}
+        self._careless: set[str] = set()
         self.default = DEFAULT
 
     def add(
@@ -31,6 +32,7 @@ class Datastores:
         container: str = "data",
         account: str | None = None,
         credentials: str = "AccountKey",
+        hands_out_key: bool = False,
     ) -> str:
         """Makes a datastore.
 
@@ -40,6 +42,7 @@ class Datastores:
             container: its container (file system, share, artifact); made in Azurite where the kind lies in Blob Storage.
             account: storage account. Default: Azurite's.
             credentials: one of CREDENTIALS.
+            hands_out_key: with AccountKey: the key itself is handed out, also to who asks for something that expires.
 
         Returns:
             The address of its container, as Azure writes it; empty for kinds that lie elsewhere.
@@ -66,6 +69,8 @@ class Datastores:
             properties.update(
                 oneLakeWorkspaceName="lake", endpoint="onelake.dfs.fabric.microsoft.com", artifact=artifact
             )
+        if hands_out_key:
+            self._careless.add(name)
         self._all[name] = {
             "id": f"{self._scope}/datastores/{name}", "name": name, "type": "Microsoft.MachineLearningServices/workspaces/datastores",
             "properties": properties,
@@ -118,6 +123,6 @@ class Datastores:
             raise user_error(400, f"Datastore {match['name']} has no credentials: its data is accessed by identity.")
         if kind == "ServicePrincipal":
             return Answer(200, {"secretsType": kind, "clientSecret": SECRET})
-        if kind == "AccountKey" and not asked.expirable_secret:
+        if kind == "AccountKey" and (match["name"] in self._careless or not asked.expirable_secret):
             return Answer(200, {"secretsType": kind, "key": self._blobs.key})
         return Answer(200, {"secretsType": "Sas", "sasToken": self._blobs.sas(self.container(match["name"]))})

@@ -73,7 +73,7 @@ class Executor:
             self._fetch(workspace, wanted, code)
         command = self._command(job)
         with self._lock:
-            if self._stopped or job.status == "CancelRequested":
+            if self._stopped or job.canceling:
                 process = None
             else:
                 process = subprocess.Popen(
@@ -86,9 +86,11 @@ class Executor:
             job.state("Canceled")
             return
         timer = self._time_limit(job, process)
-        assert process.stdout is not None
-        for line in process.stdout:
-            job.log(line.decode(errors="replace"))
+        reader = threading.Thread(target=_read, args=(job, process), daemon=True)
+        reader.start()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        _signal(process, signal.SIGKILL)  # what it has left behind ends with it, as in a container
+        reader.join()
         job.exit_code = process.wait()
         if timer is not None:
             timer.cancel()
@@ -98,7 +100,7 @@ class Executor:
         shutil.rmtree(folder, ignore_errors=True)
 
     def _end(self, job: Job) -> None:
-        if job.status == "CancelRequested":
+        if job.canceling:
             job.state("Canceled")
         elif job.exit_code == 0:
             job.complete()
@@ -175,10 +177,16 @@ class Executor:
         killer.start()
 
 
+def _read(job: Job, process: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        job.log(line.decode(errors="replace"))
+
+
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Signals a job's processes, unless its own is gone: its number could be another's by now."""
+    """Signals a job's processes, unless its own was waited for: its number could be another's by now."""
     with contextlib.suppress(ProcessLookupError):
-        if process.poll() is None:
+        if process.returncode is None:
             os.killpg(process.pid, number)
 
 

@@ -140,9 +140,10 @@ class Azure:
         return self.room.wrong
 
     def close(self) -> None:
-        """Ends what runs or hangs."""
+        """Ends what runs or hangs, and removes what is stored."""
         self.faults.clear()
         self.executor.stop()
+        self.blobs.clear()
 
     def _node(self) -> dict[str, str]:
         """What a machine in this cloud has in its environment, without a login."""

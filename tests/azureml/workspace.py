@@ -278,17 +278,22 @@ class Management:
 
     def _absent(self, request: Request, match: re.Match[str]) -> Answer:
         """Refuses what is below no workspace: or the stub does not know the call."""
-        name, kind = match["name"], match["kind"].lower()
-        names = {each.name.lower() for each in self._workspaces} if kind == "workspaces" else set(self._registries)
-        if name.lower() in names and any(each.group.lower() == match["rg"].lower() for each in self._everything()):
+        name, group = match["name"], match["rg"]
+        self._subscribed(match["sub"])
+        grouped = [
+            each
+            for each in self._everything()
+            if each.subscription == match["sub"] and each.group.lower() == group.lower()
+        ]
+        if not grouped:
+            raise Refused(404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found.")
+        kind: type = Workspace if match["kind"].lower() == "workspaces" else Registry
+        if any(isinstance(each, kind) and each.name.lower() == name.lower() for each in grouped):
             message = f"The stub does not know {request.method} {request.target}"
             raise Refused(501, "NotImplemented", message, violation=True)
-        self._subscribed(match["sub"])
-        if not any(each.group.lower() == match["rg"].lower() for each in self._everything()):
-            raise Refused(404, "ResourceGroupNotFound", f"Resource group '{match['rg']}' could not be found.")
         what = f"Microsoft.MachineLearningServices/{match['kind']}/{name}"
         message = (
-            f"The Resource '{what}' under resource group '{match['rg']}' was not found. For more details please go to "
+            f"The Resource '{what}' under resource group '{group}' was not found. For more details please go to "
             "https://aka.ms/ARMResourceNotFoundFix"
         )
         raise Refused(404, "ResourceNotFound", message)
