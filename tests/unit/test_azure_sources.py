@@ -415,6 +415,40 @@ class TestWorkspaceModels:
             (weights / "model.safetensors").read_bytes()
         )
 
+    def at(self, cloud: Azure, uri: str) -> dict[str, str]:
+        """Makes a workspace whose model phi lies somewhere; returns what names it."""
+        place = cloud.workspace("elsewhere")
+        place.assets.add("models", "phi", "1", {"modelType": "custom_model", "modelUri": uri, "flavors": {}})
+        return TestWorkspaces().own(cloud, workspace="elsewhere", name="phi")
+
+    def test_the_artifacts_of_a_job(self, cloud: Azure, weights: Path, tmp_path: Path) -> None:
+        source = self.at(cloud, "azureml://jobs/brave_tooth/outputs/artifacts/paths/model/")
+        for path in weights.iterdir():
+            cloud.blobs.put("azureml", f"ExperimentRun/dcid.brave_tooth/model/{path.name}", path.read_bytes())
+
+        assert model(tmp_path, **source).facts.model_type == "phi3"
+
+    def test_a_place_in_blob_storage_is_read_as_one(
+        self, cloud: Azure, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AZURE_STORAGE_KEY", KEY)
+        source = self.at(cloud, f"{cloud.datastore('team', container='registered')}/phi")
+        for path in weights.iterdir():
+            cloud.blobs.put("registered", f"phi/{path.name}", path.read_bytes())
+
+        assert model(tmp_path, **source).facts.model_type == "phi3"
+
+    def test_a_place_that_cannot_be_read_is_told(self, cloud: Azure, tmp_path: Path) -> None:
+        source = self.at(cloud, "azureml://jobs/brave_tooth/outputs/trained/paths/model/")
+
+        with pytest.raises(InvalidModel) as caught:
+            model(tmp_path, **source)
+
+        assert str(caught.value) == (
+            "azureml:phi:1: its files lie at azureml://jobs/brave_tooth/outputs/trained/paths/model/, which cannot be read "
+            "(register it from a datastore, or from the artifacts of a job)"
+        )
+
     def test_a_folder_of_a_datastore(self, cloud: Azure, weights: Path, tmp_path: Path) -> None:
         cloud.datastore("team", container="models")
         for path in weights.iterdir():

@@ -41,6 +41,13 @@ class TestHuggingFace:
 
         assert look(tmp_path / "asset") == {name: f"weights/{name}" for name in NAMES}
 
+    def test_a_licence_around_it_is_the_models(self, model: Path, tmp_path: Path) -> None:
+        (tmp_path / "asset").mkdir()
+        model.rename(tmp_path / "asset" / "weights")
+        (tmp_path / "asset" / "README.md").write_text("MIT")
+
+        assert look(tmp_path / "asset")["README.md"] == "README.md"
+
     def test_checkpoints_below_a_model_are_no_choice(self, model: Path) -> None:
         make_model_files(model / "checkpoint-100")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
@@ -34,8 +33,8 @@ SDK = "azure.ai.ml"
 
 GROUP_CODES = {"ResourceGroupNotFound"}
 SUBSCRIPTION_CODES = {"SubscriptionNotFound", "InvalidSubscriptionId"}
-WORKSPACE_CODES = {"ResourceNotFound", "ParentResourceNotFound", "WorkspaceNotFound", "NotFound"}
-"""What the management API says where one of these does not exist; of the last group only when it names the workspace."""
+WORKSPACE_CODES = {"ResourceNotFound", "ParentResourceNotFound"}
+"""What the management API says where one of these does not exist; the last two of anything: then it names what it is."""
 
 
 def client(place: Coordinates) -> MLClient:
@@ -139,10 +138,8 @@ def _meaning(error: Any, place: Coordinates) -> MillwrightError | None:
             f"the subscription has no resource group {place.resource_group!r}, or these credentials do not see it",
             where=where,
         )
-    named = re.search(
-        rf"workspaces/{re.escape(place.workspace)}'|[Ww]orkspace\W+{re.escape(place.workspace)}\b", str(error)
-    )
-    if error.status_code == 404 and code in WORKSPACE_CODES and named:
+    named = f"/workspaces/{place.workspace}'".lower() in str(error).lower()
+    if code == "WorkspaceNotFound" or (code in WORKSPACE_CODES and named):
         return WorkspaceNotFound(
             f"the resource group has no workspace {place.workspace!r}", where=where, hint=_workspaces(place)
         )

@@ -28,7 +28,7 @@ def names_in(files: Mapping[str, int], read: Callable[[str], bytes], where: str)
     outermost = min((path for path in files if basename(path) == mlflow.DESCRIPTION), key=_depth, default=None)
     whole = model_folders(files)
     if outermost is None or any(_depth(f"{folder}/x") < _depth(outermost) for folder in whole):
-        return _files_of(files, _only(files, whole, where))
+        return {**_told(files, ""), **_files_of(files, _only(files, whole, where))}
     root = dirname(outermost)
     found = mlflow.look(read(outermost), join(where, outermost))
     folder = next((place for name in found.models if (place := _below(root, name)) in whole), None)
@@ -38,9 +38,8 @@ def names_in(files: Mapping[str, int], read: Callable[[str], bytes], where: str)
             raise found.nothing(files, inside, join(where, outermost))
         folder = inside[0]
     tokenizer = next((p for n in found.tokenizers if _has_tokenizer(files, p := _below(root, n))), folder)
-    told = {name: join(root, name) for name in TELLS if join(root, name) in files}
     words = {n: p for n, p in _files_of(files, tokenizer).items() if n != CONFIG and not n.endswith(".safetensors")}
-    return {**told, **_files_of(files, folder), **words}
+    return {**_told(files, root), **_files_of(files, folder), **words}
 
 
 def model_folders(files: Mapping[str, int]) -> list[str]:
@@ -69,6 +68,11 @@ def _only(files: Mapping[str, int], whole: list[str], where: str) -> str:
         where=where,
         hint=f"there is {', '.join(there[:LISTED])}{more}",
     )
+
+
+def _told(files: Mapping[str, int], folder: str) -> dict[str, str]:
+    """Returns what tells of a licence in a folder around the model."""
+    return {name: join(folder, name) for name in TELLS if join(folder, name) in files}
 
 
 def _files_of(files: Mapping[str, int], folder: str) -> dict[str, str]:
