@@ -8,8 +8,10 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.azurite import Azurite
 from tests.cluster import jobs
 from tests.cluster.arena import Arena
 from tests.cluster.asking import server
@@ -28,6 +30,9 @@ from tests.cluster.ground import settings
 from tests.cluster.ground.shell import GroundError, locked, turn
 from tests.cluster.ground.users import borrowed
 from tests.cluster.jobs import until
+
+if TYPE_CHECKING:
+    from tests.cluster.azureworld import AzureWorld
 
 GIVEN = list(filter(None, os.environ.get("MILLWRIGHT_TEST_NAMESPACES", "").split(",")))
 """Where the test user may make no namespaces, or others work in theirs: those that tests may use, all there already."""
@@ -174,6 +179,23 @@ def trainable(installed: Cluster, plugin_image: str, made: Path) -> Iterator[Are
     namespace = new_namespace(installed, "train")
     yield new_arena(installed, plugin_image, namespace, made, trainable=True)
     drop_namespace(installed, namespace)
+
+
+@pytest.fixture(scope="module")
+def azure_ml(
+    installed: Cluster, arena: Arena, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AzureWorld]:
+    """Azure, for the jobs of a module's namespace."""
+    from tests.cluster.azureworld import AzureWorld
+
+    installed.demand_ground("serves pods a stub of Azure from this machine")
+    folder = tmp_path_factory.mktemp("azure")
+    for each in (folder.parent.parent, folder.parent, folder):
+        each.chmod(0o755)
+    (folder / "ca").mkdir(mode=0o755)
+    world = AzureWorld(arena, azurite, folder)
+    yield world
+    world.close()
 
 
 class OperatorPods:

@@ -3,14 +3,11 @@ protocol, which runs what is submitted; Blob Storage is Azurite."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.azurite import Azurite
 from tests.cluster.arena import OPTJOB, Arena
 from tests.cluster.azureworld import STOPPED, AzureWorld
-from tests.cluster.cluster import Cluster
 from tests.cluster.jobs import condition, holds, probe, until
 
 from millwright_api.names import FINALIZER
@@ -19,30 +16,15 @@ OFTEN = {"checkpoint": {"everySteps": 4}}
 
 
 @pytest.fixture(scope="module")
-def world(
-    installed: Cluster, arena: Arena, azurite: Azurite, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[AzureWorld]:
-    """Azure, for the jobs of the module's namespace."""
-    installed.demand_ground("serves pods a stub of Azure from this machine")
-    folder = tmp_path_factory.mktemp("azure")
-    for each in (folder.parent.parent, folder.parent, folder):
-        each.chmod(0o755)
-    (folder / "ca").mkdir(mode=0o755)
-    made = AzureWorld(arena, azurite, folder)
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def started(world: AzureWorld) -> AzureWorld:
+def started(azure_ml: AzureWorld) -> AzureWorld:
     """The jobs of the module's tests, all at once: they wait beside one another."""
-    world.without_login("nobody")
-    world.start("nologin", probe(), secret="nobody")
-    world.start("nocompute", probe(), compute=STOPPED)
-    world.start("whole", probe(units=4))
-    world.start("paused", probe(untilStopped=True), **OFTEN)
-    world.start("gone", probe(untilStopped=True), **OFTEN)
-    return world
+    azure_ml.without_login("nobody")
+    azure_ml.start("nologin", probe(), secret="nobody")
+    azure_ml.start("nocompute", probe(), compute=STOPPED)
+    azure_ml.start("whole", probe(units=4))
+    azure_ml.start("paused", probe(untilStopped=True), **OFTEN)
+    azure_ml.start("gone", probe(untilStopped=True), **OFTEN)
+    return azure_ml
 
 
 def finalizers(job: dict[str, Any]) -> list[str]:
@@ -124,20 +106,4 @@ class TestAServiceThatHangs:
 
         assert condition(arena.job("slow"), "Validated")["status"] == "Unknown"
         started.azure.faults.clear()
-        arena.complete("slow")
-
-
-@pytest.mark.alone
-class TestAnOperatorThatDies:
-    def test_has_submitted_one_job_all_the_same(self, arena: Arena, world: AzureWorld, operator_pods: Any) -> None:
-        world.start("survivor", probe(units=40), **OFTEN)
-        until("its courier", lambda: arena.children("pods", "survivor", "stage"))
-        operator_pods.kill()
-        world.at_work("survivor")
-        operator_pods.kill()
-
-        arena.complete("survivor")
-
-        (there,) = world.jobs_of("survivor")
-        assert there.status == "Completed"
-        assert finalizers(arena.wait("survivor", lambda j: not finalizers(j), "its finalizer to go")) == []
+        arena.wait("slow", holds("Validated"), "the preflight that was kept waiting")

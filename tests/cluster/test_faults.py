@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.cluster.arena import Arena
 from tests.cluster.jobs import condition, holds, lora, probe, until
+
+if TYPE_CHECKING:
+    from tests.cluster.azureworld import AzureWorld
 
 OUTAGE = 60
 
@@ -77,7 +80,9 @@ class TestTheNode:
 
 class TestTheOperator:
     @pytest.mark.alone
-    def test_is_killed_twenty_times_during_five_jobs(self, arena: Arena, operator_pods: Any) -> None:
+    def test_is_killed_twenty_times_during_five_jobs_and_one_on_azure_ml(
+        self, arena: Arena, azure_ml: AzureWorld, operator_pods: Any
+    ) -> None:
         names = [f"survivor-{i}" for i in range(5)]
         most: dict[str, int] = {}
         stop = threading.Event()
@@ -97,9 +102,10 @@ class TestTheOperator:
             for name in names:
                 light = {"resources": {"requests": {"cpu": "10m"}}}
                 arena.start(name, probe("one", units=80), {**probe("two", units=80), **light})
+            azure_ml.start("elsewhere", probe(units=80))
             for _ in range(20):
                 operator_pods.kill()
-            for name in names:
+            for name in [*names, "elsewhere"]:
                 arena.complete(name, seconds=400)
         finally:
             stop.set()
@@ -111,6 +117,11 @@ class TestTheOperator:
             assert most[name] <= 1
             assert arena.status(name)["attempts"] == 2
             assert condition(arena.job(name), "ArtifactsPublished")["status"] == "True"
+
+        (there,) = azure_ml.jobs_of("elsewhere")
+        assert there.status == "Completed"
+        let_go = arena.wait("elsewhere", lambda job: not job["metadata"].get("finalizers"), "its finalizer to go")
+        assert let_go["status"]["attempts"] == 1
 
     def test_a_real_training_goes_on_from_its_checkpoint_when_its_pod_is_killed(self, trainable: Arena) -> None:
         trainable.start("trained", lora(maxSteps=40), checkpoint={"everySteps": 5})
