@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.cliground import CliGround
 from tests.olive.samples import SAMPLES, imported, lines, lora, note_on, rows, workflow
 
 from millwright_api.errors import InvalidManifest
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner.olive import convert, to_yaml
+from millwright_runner.olive.trace import leaves, show
 
 HERE = {"subscription_id": "s-1", "resource_group": "team", "workspace_name": "tuning"}
 OURS = {"subscriptionId": "s-1", "resourceGroup": "team", "workspace": "tuning"}
@@ -406,6 +409,61 @@ def test_a_wrong_value_gives_one_message_in_the_jsons_words(config: dict[str, An
     for word in words:
         assert word in str(caught.value)
     assert "spec." not in str(caught.value)
+
+
+# Nothing is lost, whatever stands beside whatever.
+
+STRANGE = {"zq_surplus": [{"a": 1}]}
+CLIENTS = [
+    None,
+    {},
+    HERE,
+    {**THERE, "keyvault_name": "keys", "read_timeout": 1, **STRANGE},
+    {"aml_config_path": "w.json", "workspace_name": "w"},
+]
+SYSTEMS = st.fixed_dictionaries({"aml_compute": st.just("gpu")}, optional={
+    "aml_docker_config": st.sampled_from([None, {}, IMAGE, {**IMAGE, "conda_file_path": "c", **STRANGE}, {**IMAGE, "build_context_path": "d", "name": None}]),
+    "aml_environment_config": st.sampled_from([None, {"name": "e", "version": None}, {"name": "e", "label": "l", **STRANGE}]),
+    "azureml_client_config": st.sampled_from(CLIENTS),
+    "resources": st.sampled_from([None, {}, {"instance_type": "g", "shm_size": "1g", **STRANGE}, {"instance_count": 2}]),
+    "accelerators": st.sampled_from([None, [], ["gpu"], [{"device": "gpu", "execution_providers": ["CUDAExecutionProvider"], **STRANGE}]]),
+    "tags": st.sampled_from([None, {}, {"a": 1}]), "hf_token": st.sampled_from([None, True, False]), "instance_count": st.sampled_from([1, 2]),
+    "olive_managed_env": st.booleans(), "zq_surplus": st.just(7),
+})  # fmt: skip
+PLACES = st.fixed_dictionaries({}, optional={
+    key: st.one_of(st.sampled_from([None, "one", "two", "here"]), SYSTEMS.map(lambda config: {"type": "AzureML", **config}))
+    for key in ("host", "target", "workflow_host")
+})  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    one=SYSTEMS, two=SYSTEMS, places=PLACES, client=st.sampled_from(CLIENTS), beside=st.sampled_from(CLIENTS), nested=st.booleans(),
+)  # fmt: skip
+def test_each_leaf_of_any_workflow_on_azure_meets_one_fate(
+    one: dict[str, Any], two: dict[str, Any], places: dict[str, Any], client: Any, beside: Any, nested: bool
+):
+    systems = {
+        "one": {"type": "AzureML", "config": one} if nested else {"type": "AzureML", **one},
+        "two": {"type": "AzureML", "config": two},
+    }
+    source = {"type": "HfModel", "model_path": registered(azureml_client=beside)}
+    config = workflow(systems={**systems, "here": LOCAL}, azureml_client=client, input_model=source, **places)
+
+    try:
+        found = convert(config)
+    except InvalidManifest as error:
+        assert "spec." not in str(error)
+        return
+
+    OptimizationJob.model_validate(found.manifest)
+    listed = lines(found)
+    for path, _ in leaves(config):
+        where = show(path)
+        noted = any(note.path and f"{where}.".startswith((f"{note.path}.", f"{note.path}[")) for note in found.notes)
+        assert (where in found.mapped) + (where in listed) <= 1, f"{where} is both taken over and listed"
+        assert where in found.mapped or where in listed or noted, f"{where} is dropped in silence"
+        assert where in listed or "zq_surplus" not in where, f"{where} is unknown, and not listed"
 
 
 # What a person is told.

@@ -93,7 +93,8 @@ def judge_system(work: Work, found: Found | None, top: View) -> None:
         return
     system = _resolve(found, top)
     if work.azure.system is not None and system.path == work.azure.system:
-        work.trace.mapped(found.path, EXECUTION)
+        if isinstance(found.value, str):  # one that is written in place was read line by line
+            work.trace.mapped(found.path, EXECUTION)
     elif work.azure.system is not None:
         work.trace.unmapped(found.path, ONE_PLACE, blocks=False)
     elif _is_local(system):
