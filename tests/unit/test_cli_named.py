@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests import tiny
+from tests.azurite import BlobContainer
 from tests.conftest import S3Bucket
 
 from millwright_api.errors import Damaged, InvalidManifest, InvalidModel, MillwrightError, ModelNotFound
@@ -17,7 +18,6 @@ from millwright_runner.cli.named import Named, ask, find_named, load
 from millwright_runner.digests import DigestMemo, digest_folder
 from millwright_runner.published import publish
 from millwright_runner.stores import open_store
-from millwright_runner.stores.s3 import S3Store
 from millwright_runner.training import loading
 
 
@@ -260,18 +260,26 @@ class TestWhatIsNoModel:
         assert "no weights at all" in refused("model", kind=InvalidModel).message
 
 
-class TestS3:
-    def put(self, s3: S3Bucket, folder: Path, key: str) -> str:
-        store = open_store(s3.location(key))
+class TestStoresOfObjects:
+    @pytest.fixture(params=["s3", "blob"])
+    def bucket(self, request: pytest.FixtureRequest) -> S3Bucket | BlobContainer:
+        made: S3Bucket | BlobContainer = request.getfixturevalue(request.param)
+        return made
+
+    def put(self, bucket: S3Bucket | BlobContainer, folder: Path, key: str) -> str:
+        store = open_store(bucket.location(key))
         for file in digest_folder(folder, DigestMemo(Path("memo")))[0]:
             store.put(file.path, folder / file.path, file.sha256)
-        return f"{s3.uri}{key}"
+        return f"{bucket.uri}{key}"
 
-    def test_a_models_folder_is_fetched_once(self, here: Path, s3: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_models_folder_is_fetched_once(
+        self, here: Path, bucket: S3Bucket | BlobContainer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         fetched: list[str] = []
-        get = S3Store.get
-        monkeypatch.setattr(S3Store, "get", lambda self, key, *rest: fetched.append(key) or get(self, key, *rest))
-        uri = self.put(s3, make_onnx(here / "onnx"), "models/phi3/")
+        kind = type(open_store(bucket.location()))
+        get = kind.get
+        monkeypatch.setattr(kind, "get", lambda self, key, *rest: fetched.append(key) or get(self, key, *rest))
+        uri = self.put(bucket, make_onnx(here / "onnx"), "models/phi3/")
 
         found = find_named(uri, None, trusted=False)
         again = find_named(uri.rstrip("/"), None, trusted=False)
@@ -280,36 +288,36 @@ class TestS3:
         assert again.artifact.folder == found.artifact.folder
         assert found.artifact.folder.is_relative_to(here / "home")
 
-    def test_a_hugging_face_folder(self, here: Path, s3: S3Bucket) -> None:
-        uri = self.put(s3, tiny.make_model_files(here / "model"), "models/phi3/")
+    def test_a_hugging_face_folder(self, here: Path, bucket: S3Bucket | BlobContainer) -> None:
+        uri = self.put(bucket, tiny.make_model_files(here / "model"), "models/phi3/")
 
         assert find_named(uri, None, trusted=False).artifact.format == HF
 
-    def test_a_jobs_output(self, here: Path, s3: S3Bucket) -> None:
-        make_output(s3.location("out/"), make_onnx(here / "onnx"), ONNX_GENAI)
+    def test_a_jobs_output(self, here: Path, bucket: S3Bucket | BlobContainer) -> None:
+        make_output(bucket.location("out/"), make_onnx(here / "onnx"), ONNX_GENAI)
 
-        found = find_named(f"{s3.uri}out/", None, trusted=False)
+        found = find_named(f"{bucket.uri}out/", None, trusted=False)
 
         assert found.artifact.format == ONNX_GENAI
         assert names(found.artifact.folder) == names(here / "onnx")
 
-    def test_the_models_own_prefix_in_an_output(self, here: Path, s3: S3Bucket) -> None:
-        make_output(s3.location("out/"), make_onnx(here / "onnx"), ONNX_GENAI)
+    def test_the_models_own_prefix_in_an_output(self, here: Path, bucket: S3Bucket | BlobContainer) -> None:
+        make_output(bucket.location("out/"), make_onnx(here / "onnx"), ONNX_GENAI)
 
-        found = find_named(f"{s3.uri}out/ffffffffffff", None, trusted=False)
+        found = find_named(f"{bucket.uri}out/ffffffffffff", None, trusted=False)
 
         assert names(found.artifact.folder) == names(here / "onnx")
 
-    def test_nothing_there(self, s3: S3Bucket) -> None:
-        assert refused(f"{s3.uri}models/none").message == "nothing lies there"
+    def test_nothing_there(self, bucket: S3Bucket | BlobContainer) -> None:
+        assert refused(f"{bucket.uri}models/none").message == "nothing lies there"
 
-    def test_a_key_above_the_model_suggests_it(self, here: Path, s3: S3Bucket) -> None:
-        self.put(s3, tiny.make_model_files(here / "model"), "models/phi3/")
+    def test_a_key_above_the_model_suggests_it(self, here: Path, bucket: S3Bucket | BlobContainer) -> None:
+        self.put(bucket, tiny.make_model_files(here / "model"), "models/phi3/")
 
-        error = refused(f"{s3.uri}models/")
+        error = refused(f"{bucket.uri}models/")
 
         assert (error.message, (error.hint or "").partition("?")[0]) == (
-            "no model lies there: found phi3", f"did you mean {s3.uri}models/phi3",
+            "no model lies there: found phi3", f"did you mean {bucket.uri}models/phi3",
         )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.azurite import BlobContainer
 from tests.conftest import S3Bucket
 from tests.tiny import make_model_files
 from tests.unit.test_judging import LENGTH, Entry, Length, Write
@@ -30,7 +31,6 @@ from millwright_runner.plan import Settings, make_plan
 from millwright_runner.published import read_published
 from millwright_runner.search_plan import plan_search
 from millwright_runner.stores import Store, open_store
-from millwright_runner.stores.s3 import S3Store
 from millwright_runner.subjects import Subject
 from millwright_runner.trials import trial_job
 from millwright_search.trials import Outcome, Over, Trial
@@ -116,7 +116,7 @@ class Ground:
     def store(self) -> Store:
         job = self.job()
         output = job.spec.output
-        return open_store(output.s3) if output.s3 else open_store(self.folder / str(output.path))
+        return open_store(output.s3 or output.azure_blob or self.folder / str(output.path))
 
     def beside(self, name: str) -> bytes:
         published = read_published(self.store)
@@ -190,21 +190,21 @@ class TestWhatIsPublished:
             "unit": "letters",
         }
 
-    @pytest.mark.parametrize("keep", [(0, 1, 2), (0, 2)])
-    def test_in_a_bucket_the_others_lie_below_it(self, keep: tuple[int, ...], tmp_path: Path, s3: S3Bucket) -> None:
-        ground = Ground(tmp_path, {"s3": {"uri": f"{s3.uri}models/"}})
+    @pytest.mark.parametrize(("kind", "keep"), [("s3", (0, 1, 2)), ("s3", (0, 2)), ("blob", (0, 2))])
+    def test_in_a_bucket_the_others_lie_below_it(
+        self, kind: str, keep: tuple[int, ...], tmp_path: Path, request: pytest.FixtureRequest
+    ) -> None:
+        bucket: S3Bucket | BlobContainer = request.getfixturevalue(kind)
+        ground = Ground(tmp_path, {"s3" if kind == "s3" else "azureBlob": {"uri": f"{bucket.uri}models/"}})
         job = ground.job(keep="all")
 
         ground.conclude(job, replace(ground.search(job), publish=keep))
 
         others = [number for number in keep if number]
         assert ground.beside("model") == b"maaa"
-        assert [ground.rows()[n]["uri"] for n in others] == [f"{s3.uri}models/trials/{n:03}/" for n in others]
+        assert [ground.rows()[n]["uri"] for n in others] == [f"{bucket.uri}models/trials/{n:03}/" for n in others]
         for number in others:
-            output = job.spec.output.s3
-            assert output is not None
-            place = S3Store(output.model_copy(update={"uri": f"{s3.uri}models/trials/{number:03}/"}))
-            there = read_published(place)
+            there = read_published(open_store(bucket.location(f"models/trials/{number:03}/")))
             assert there is not None
             assert there.meta["search"]["trial"] == number
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 import yaml
+from tests.azurite import BlobContainer
 from tests.conftest import S3Bucket
 from tests.keys import Pair
 from tests.tiny import make_model_files
@@ -278,8 +279,12 @@ class TestBesideTheModel:
         assert [file.path for file in ground.published.beside] == ["README.md", "provenance.json"]
         assert ground.fits()
 
-    def test_in_s3_it_is_the_same(self, ground: Ground, s3: S3Bucket) -> None:
-        ground.output = {"s3": {"uri": f"{s3.uri}models/a/"}}
+    @pytest.mark.parametrize("kind", ["s3", "blob"])
+    def test_in_a_store_of_objects_it_is_the_same(
+        self, ground: Ground, request: pytest.FixtureRequest, kind: str
+    ) -> None:
+        bucket: S3Bucket | BlobContainer = request.getfixturevalue(kind)
+        ground.output = {"s3" if kind == "s3" else "azureBlob": {"uri": f"{bucket.uri}models/a/"}}
         ground.run()
         before = ground.published
 

@@ -171,12 +171,10 @@ def test_of_twelve_racing_writers_exactly_one_wins(store: Store) -> None:
 COUNT_UP = """
 import sys
 from pathlib import Path
-from millwright_api.v1alpha1 import AzureBlobLocation, S3Location
 from millwright_runner.stores import Conflict, open_store
+from millwright_runner.stores.locations import is_uri, kind_of
 place = sys.argv[1]
-kinds = {"s3": S3Location, "http": AzureBlobLocation}
-kind = kinds.get(place.partition(":")[0])
-store = open_store(kind(uri=place) if kind else Path(place))
+store = open_store(kind_of(place)(uri=place) if is_uri(place) else Path(place))
 done = 0
 while done < 10:
     blob = store.read("counter")

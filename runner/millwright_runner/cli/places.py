@@ -9,13 +9,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from millwright_api.errors import AccessDenied, InvalidManifest, NoSpaceLeft
-from millwright_api.v1alpha1 import AzureBlobLocation, S3Location
 from millwright_runner import volumes
 from millwright_runner.manifest import Manifest
 from millwright_runner.plan import Settings
 from millwright_runner.problems import describe
 from millwright_runner.stores import Location
 from millwright_runner.stores.disk import FULL
+from millwright_runner.stores.locations import kind_of
 
 
 def settings(manifest: Manifest, cache: str | None) -> Settings:
@@ -67,7 +67,7 @@ def place_named(text: str, where: str) -> Location | Path:
         InvalidManifest: empty, or a URI of another kind.
     """
     if re.match(r"^[a-zA-Z][a-zA-Z0-9+.-]*://", text):
-        kind = AzureBlobLocation if text.startswith(("https://", "http://")) else S3Location
+        kind = kind_of(text)
         if "?" in text:  # a shared access signature, as the portal offers it: no message may show it
             raise InvalidManifest(
                 "found an address with a query, expected one without",

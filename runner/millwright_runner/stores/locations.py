@@ -71,6 +71,11 @@ def is_uri(text: str) -> bool:
     return text.startswith(("s3://", "http://", "https://"))
 
 
+def kind_of(uri: str) -> type[S3Location] | type[AzureBlobLocation]:
+    """Returns the kind of place that an address names."""
+    return AzureBlobLocation if uri.startswith(("https://", "http://")) else S3Location
+
+
 def as_folder(location: L) -> L:
     """Returns the same place as a folder: its address ends in a slash."""
     return location.model_copy(update={"uri": f"{location.uri.rstrip('/')}/"})
