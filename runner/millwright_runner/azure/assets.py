@@ -151,6 +151,7 @@ def _in_workspace(workspace: Coordinates, uri: str, where: str) -> Place:
 def _in_registry(shelf: _Shelf, found: Any, registry: str, where: str) -> Place:
     """Returns where a model of a registry lies: the registry signs for it, for an hour, and again when that is over."""
     from azure.ai.ml._utils._registry_utils import get_storage_details_for_registry_assets  # as models.download has it
+    from azure.core.credentials import AzureSasCredential
 
     from millwright_runner.azure.sas import RenewedSas
 
@@ -175,8 +176,6 @@ def _in_registry(shelf: _Shelf, found: Any, registry: str, where: str) -> Place:
     signed = ask()
     lies = replace(BlobPlace.of(signed), key=BlobPlace.of(str(found.path)).key)
     signature = urlsplit(signed).query
-    return Place(
-        AzureBlobLocation(uri=lies.folder),
-        where,
-        RenewedSas(signature, lambda: urlsplit(ask()).query) if signature else None,
-    )
+    anybody = AzureSasCredential("")  # a login, where there is none to be shown, would be looked at and refused
+    credential = RenewedSas(signature, lambda: urlsplit(ask()).query) if signature else anybody
+    return Place(AzureBlobLocation(uri=lies.folder), where, credential)
