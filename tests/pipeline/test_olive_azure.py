@@ -98,6 +98,26 @@ def test_the_published_workflow_becomes_a_model_in_blob_storage(desk: Desk, azur
     assert TOKEN not in json.dumps(job.definition)
 
 
+def test_the_workflow_may_be_submitted_as_it_is(desk: Desk, azure: Azure, phi3: Path) -> None:
+    (desk.folder / "models").mkdir()
+    (desk.folder / "models/tiny-phi3").symlink_to(phi3)
+    (desk.folder / "dataset").mkdir()
+    write_rows(desk.folder / "dataset/dataset-classification.json")
+    azure.compute("gpu")
+    azure.vault().secrets["hf-token"] = TOKEN
+    azure.execute = False
+    (desk.folder / "seed.json").write_text(json.dumps(sample("seed")))
+    place = "execution.azureML"
+
+    name, _ = desk.call(
+        "submit", "seed.json", "--detach", "--quiet",
+        "--set", f"{place}.compute=gpu", "--set", f"{place}.environment.image=runner:1",
+    )  # fmt: skip
+
+    assert name.strip() == azure.jobs.only.name
+    assert azure.jobs.only.definition["computeId"].endswith("/computes/gpu")
+
+
 def test_a_workflow_all_on_azure_becomes_a_model_in_a_folder_here(
     desk: Desk, azure: Azure, phi3: Path, rows: Path
 ) -> None:
