@@ -30,7 +30,7 @@ def resource(body: Body) -> Resource:
         spec=dict(_mapping(body.get("spec"))),
         status=status(_mapping(body.get("status"))),
         requested_at=_text(_mapping(meta.get("annotations")).get(names.ANNOTATION_REQUESTED)),
-        finalizers=tuple(f for f in meta.get("finalizers") or () if isinstance(f, str)),
+        finalizers=_texts(meta.get("finalizers")),
         deleted_at=_text(meta.get("deletionTimestamp")),
     )
 
@@ -114,7 +114,7 @@ def pod(body: Body) -> SeenPod | None:
         memory_limit=str(limits["memory"]) if "memory" in limits else None,
         image=_text(template.get("image")),
         gone_by=_text(meta.get("deletionTimestamp")),
-        courier=[*(template.get("command") or ())][-1:] == ["azureml"],
+        courier=_texts(template.get("command"))[-1:] == ("azureml",),
         segment=_labels(body).get(names.LABEL_SEGMENT),
     )
 
@@ -175,6 +175,10 @@ def _items(value: Any) -> list[Mapping[str, Any]]:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list) else ()
 
 
 def _number(value: Any) -> int | None:

@@ -91,6 +91,12 @@ class TestOutOfMemory:
             "raise execution.kubernetes.resources.limits.memory",
         )
 
+    @pytest.mark.parametrize("what", [{"role": "preflight"}, {"role": "cancel"}, {"courier": True}], ids=str)
+    def test_a_pod_of_the_platforms_size_is_made_larger_by_the_platform(self, what: dict[str, Any]) -> None:
+        found = end_of(pod(137, "", "OOMKilled", **what))
+
+        assert found.message.endswith("raise preflight.resources of the operator's chart")
+
     def test_it_counts_more_than_the_exit_code_of_the_parent(self) -> None:
         assert end_of(pod(75, said(reason="StoreUnavailable", exit_code=75), "OOMKilled")).reason == "OOMKilled"
 

@@ -41,6 +41,9 @@ JOB: dict[str, Any] = {
 KEYS = [
     "metadata",
     "labels",
+    "finalizers",
+    "deletionTimestamp",
+    "command",
     "millwright.dev/role",
     "ownerReferences",
     "kind",
@@ -107,6 +110,23 @@ class TestAPod:
             None,
             False,
         )
+
+    @pytest.mark.parametrize(("program", "courier"), [("azureml", True), ("stage", False)])
+    def test_whether_azure_ml_does_its_passes(self, program: str, courier: bool) -> None:
+        container = {"name": "runner", "command": ["python", "-m", "millwright_runner.pod", program]}
+
+        found = seen.pod(POD | {"spec": {"containers": [container]}})
+
+        assert found is not None
+        assert found.courier is courier
+
+    def test_one_that_is_being_deleted_has_until_its_grace_is_over(self) -> None:
+        body = POD | {"metadata": POD["metadata"] | {"deletionTimestamp": "2026-11-21T09:01:00Z"}}
+
+        found = seen.pod(body)
+
+        assert found is not None
+        assert (found.deleting, found.gone_by) == (True, "2026-11-21T09:01:00Z")
 
     def test_how_it_ended(self) -> None:
         told = {"exitCode": 75, "reason": "OOMKilled", "message": "{}", "finishedAt": "2026-11-21T08:09:00Z"}
@@ -227,6 +247,7 @@ class TestAResource:
                 "resourceVersion": "77",
                 "annotations": {"millwright.dev/requested-at": "now"},
                 "deletionTimestamp": "2026-11-21T09:00:00Z",
+                "finalizers": ["millwright.dev/azureml"],
             },
             "spec": {"suspend": True},
             "status": {"observedGeneration": 2, "startTime": "2026-11-21T08:00:00Z"},
@@ -237,6 +258,7 @@ class TestAResource:
         assert found.key == Key("team-a", "phi3")
         assert (found.uid, found.generation, found.resource_version) == ("uid-1", 3, "77")
         assert (found.requested_at, found.deleting, found.spec) == ("now", True, {"suspend": True})
+        assert (found.deleted_at, found.finalizers) == ("2026-11-21T09:00:00Z", ("millwright.dev/azureml",))
         assert (found.status.observed_generation, found.status.start_time) == (2, "2026-11-21T08:00:00Z")
 
     def test_a_fresh_one_was_observed_never(self) -> None:
