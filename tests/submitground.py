@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ SOON = '''\
 
 from millwright_runner.remote import asking
 
-asking.Pace.__init__.__defaults__ = (0.05, 0.3, 0.05, 600.0, 600.0)
+asking.Pace.__init__.__defaults__ = (0.1, 1.0, 0.3, 600.0, 600.0)
 '''
 
 EXECUTION: dict[str, Any] = {"compute": "gpu", "environment": {"image": "runner:1"}}
@@ -59,9 +60,14 @@ class SubmitGround:
         """Writes the manifest; `azure_ml` is added to what says where it runs."""
         self.cli.write_job(*passes, **{"execution": {"azureML": EXECUTION | (azure_ml or {})}, **spec})
 
-    def write_search(self) -> None:
+    def container(self) -> str:
+        """Makes a container of the workspace's account, and returns its address."""
+        return self.azure.datastore("models", container=f"models-{uuid.uuid4().hex[:12]}").rstrip("/")
+
+    def write_search(self, **spec: Any) -> None:
         """Writes the manifest of a search over two points; what a model weighs decides."""
         self.write(
+            **spec,
             evaluation={"metrics": [{"name": "size", "sizeOnDisk": {}}]},
             search={
                 "algorithm": {"grid": {}},

@@ -42,7 +42,7 @@ def tell_imported(lines: Sequence[str]) -> None:
 
 
 def tell_ignored(keys: Sequence[str]) -> None:
-    """Says on stderr which keys of a manifest are for a cluster and do nothing here."""
+    """Says on stderr which keys of a manifest are for a cluster and do nothing without one."""
     if keys:
         sys.stderr.write(f"For a cluster, ignored on this machine: {', '.join(keys)}\n")
 

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from millwright_api.errors import MillwrightError, Stopped, UserError
 from millwright_api.report import Remote, RunReport
+from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import manifest
 from millwright_runner.cli import azureml, failures, screen
 from millwright_runner.cli.options import DebugOption, JsonOption, ManifestArgument, QuietOption, SetOption
@@ -69,6 +70,9 @@ def command(
     if detach and cancel:
         raise failures.UsageError("--detach and --cancel exclude one another")
     job = manifest.load(path, sets or ())
+    if not quiet:
+        screen.tell_imported(job.imported)
+        screen.tell_ignored(_ignored(job.job))
     again = shlex.join(["millwright", "submit", str(path), *(word for text in sets or () for word in ("--set", text))])
     try:
         submission = _Submission.of(job, again, settings(job, None))
@@ -87,6 +91,13 @@ def command(
         raise
     if report is not None:
         _tell(submission, report, json=json, quiet=quiet)
+
+
+def _ignored(job: OptimizationJob) -> list[str]:
+    """Returns what of a manifest is for a cluster only: a search's trials are done in turn, and a job's time is limited."""
+    given = [path for path in manifest.for_a_cluster(job) if path != "spec.activeDeadlineSeconds"]
+    several = job.spec.search is not None and job.spec.search.parallel_trials > 1
+    return given + (["spec.search.parallelTrials"] if several else [])
 
 
 @dataclass(frozen=True)
