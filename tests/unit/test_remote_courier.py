@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from millwright_api.errors import (
 )
 from millwright_api.report import PassReport, Progress, RunReport
 from millwright_runner.passes import StopFlag
+from millwright_runner.remote import courier
+from millwright_runner.remote.naming import stem
 
 STOPPED = RunReport(outcome="Stopped", reason="Stopped", message="SIGTERM: stopped at step 3", exit_code=143)
 
@@ -103,6 +106,13 @@ class TestAJobThatEndsWithoutAWord:
         assert (report.reason, report.exit_code) == ("QuotaExceeded", 2)
         assert "quota of NC cores is 0" in report.message
 
+    def test_is_explained_once_the_service_answers_again(self, ground: CourierGround) -> None:
+        ground.azure.faults.error(503, times=6, path="GET /history")
+        going, job = ground.submitted()
+        job.fail("UserError", "Execution failed.")
+
+        assert "Execution failed." in going.end().message
+
     def test_canceled_by_somebody_else_it_is_not_submitted_again(self, ground: CourierGround) -> None:
         going, job = ground.submitted()
         job.state("Running")
@@ -156,6 +166,20 @@ class TestAStop:
 
         assert (report.outcome, report.exit_code) == ("Stopped", 143)
         assert job.canceling == 1
+
+    def test_while_it_is_on_its_way_cancels_what_arrives(self, ground: CourierGround) -> None:
+        ground.azure.faults.delay(0.5, "PUT .*/jobs/")
+        going = ground.start()
+        ground.azure.room.arrive("/jobs/emotion", 2)  # asked whether it is there, then sent
+
+        going.stop.request(15)
+
+        with pytest.raises(MillwrightError) as failure:
+            going.end()
+        assert failure.value.reason == "Stopped"
+        job = ground.azure.jobs.only
+        assert job.canceling == 1
+        assert ground.box(job.name).asked_to_stop()
 
     def test_while_the_service_hangs_is_heeded(self, ground: CourierGround) -> None:
         ground.azure.faults.hang()
@@ -252,6 +276,20 @@ class TestCancel:
         ground.courier(uid=UID).cancel()
 
         assert ground.azure.jobs.only.status == "Canceled"
+
+    def test_ends_one_that_arrives_a_moment_later(self, ground: CourierGround, monkeypatch: pytest.MonkeyPatch) -> None:
+        late = stem(ground.errand(uid=UID)) + "-1"
+        ground.box(late).ask()
+        sleep = time.sleep
+
+        def arrive(seconds: float) -> None:
+            if late not in ground.azure.jobs:
+                ground.azure.jobs.add(late, {"jobType": "Command", "command": "x", "environmentId": "/e"})
+            sleep(seconds)
+
+        monkeypatch.setattr(courier.time, "sleep", arrive)
+
+        assert [remote.name for remote in ground.courier(uid=UID).cancel()] == [late]
 
     def test_of_nothing_is_well(self, ground: CourierGround) -> None:
         assert ground.courier(uid=UID).cancel() == []

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from millwright_api.errors import AzureUnavailable, MillwrightError
+from millwright_api.errors import AzureUnavailable, MillwrightError, Stopped
 from millwright_api.names import ENV_SIGNING_KEY
 from millwright_api.report import Remote, RunReport
 from millwright_runner.azure.coordinates import Coordinates, coordinates
@@ -24,7 +26,7 @@ from millwright_runner.remote.asking import Pace, ask, outwait
 from millwright_runner.remote.check import Checked, check
 from millwright_runner.remote.definition import definition
 from millwright_runner.remote.errand import Errand
-from millwright_runner.remote.follow import Following, Observer, as_progress
+from millwright_runner.remote.follow import LAST_SHARE, Following, Observer, as_progress
 from millwright_runner.remote.jobs import Found, Submitted
 from millwright_runner.remote.mailbox import Mailbox
 from millwright_runner.remote.naming import family, number_of, numbered, stem, tag_of
@@ -68,6 +70,8 @@ class Courier:
         self._errand, self._home, self._grace, self._pace = errand, home, grace, pace or Pace()
         self._stem = stem(errand)
         self._followed: Remote | None = None
+        self._sending: str | None = None
+        self._sent = threading.Event()
 
     @cached_property
     def workspace(self) -> Coordinates:
@@ -117,7 +121,11 @@ class Courier:
         def tell(error: MillwrightError) -> None:
             observer(as_progress(self._errand, f"Azure ML: {error.message}; trying again", None))
 
-        return outwait(lambda: self._submit(observer), heed, tell, self._pace)
+        try:
+            return outwait(lambda: self._submit(observer, stop), heed, tell, self._pace)
+        except Stopped:
+            self._stop_what_was_sent()
+            raise
 
     def follow(
         self, job: Submitted, observer: Observer, stop: StopFlag, leave: threading.Event | None = None
@@ -185,6 +193,17 @@ class Courier:
             noted = mailbox.known(self._place.store, beginning)
         names = {name for name, files in noted.items() if mailbox.TOLD not in files}
         names |= set(jobs.listed(self.workspace, tag, beginning))
+        canceled = self._end(names)
+        on_their_way = [
+            name for name in names if mailbox.ASKED in noted.get(name, ()) and jobs.find(self.workspace, name) is None
+        ]
+        if on_their_way:  # by a courier that was killed in that moment
+            time.sleep(self._pace.least)
+            canceled += self._end(on_their_way)
+        return canceled
+
+    def _end(self, names: Iterable[str]) -> list[Remote]:
+        """Cancels jobs that are active, and waits for their end; removes what was handed over for any of them."""
         canceled = []
         for name in sorted(names):
             found = jobs.find(self.workspace, name)
@@ -196,7 +215,27 @@ class Courier:
                 self._take_back(name)
         return canceled
 
-    def _submit(self, observer: Observer) -> Submitted:
+    def _stop_what_was_sent(self) -> None:
+        """A stop came while the job was on its way: what arrives there has to end."""
+        name, until = self._sending, time.monotonic() + self._grace * LAST_SHARE
+        if name is None:
+            return
+
+        def heed() -> None:
+            """Ends the waiting with the time that is left."""
+            if time.monotonic() > until:
+                raise AzureUnavailable(f"{name} was on its way when a stop came; the next courier stops it")
+
+        def end() -> None:
+            """Waits for the answer, and stops what it is about."""
+            self._sent.wait()
+            jobs.cancel(self.workspace, name)
+
+        for deed in (self._box(name).stop, end):
+            with contextlib.suppress(MillwrightError):
+                ask(deed, heed)
+
+    def _submit(self, observer: Observer, stop: StopFlag) -> Submitted:
         found = self._newest()
         number = 1
         if found is not None:
@@ -212,7 +251,7 @@ class Courier:
             with contextlib.suppress(MillwrightError):  # a courier that was killed may have left them
                 self._take_back(found.name)
             number += 1
-        return self._make(numbered(self._stem, number), number, observer)
+        return self._make(numbered(self._stem, number), number, observer, stop)
 
     def _stopped(self, box: Mailbox, found: Found) -> bool:
         """Whether a job ended because a courier asked for that."""
@@ -221,7 +260,7 @@ class Courier:
         report = box.report()
         return report is None or report.outcome == "Stopped"
 
-    def _make(self, name: str, number: int, observer: Observer) -> Submitted:
+    def _make(self, name: str, number: int, observer: Observer, stop: StopFlag) -> Submitted:
         observer(as_progress(self._errand, "Azure ML: submitting", None))
         place = self._place
         place.store.check(write=True)
@@ -232,7 +271,13 @@ class Courier:
         job = definition(self._errand, name, folder, found, place.datastore)
         self._box(name).ask()
         secrets.hand_over(self._errand, name, own)
-        return jobs.submit(self.workspace, job, name, number, self._errand.wanted)
+        self._sent.clear()
+        self._sending = name
+        try:
+            stop.check("stopped before there was a job on Azure ML")
+            return jobs.submit(self.workspace, job, name, number, self._errand.wanted)
+        finally:
+            self._sent.set()
 
     def _newest(self) -> Found | None:
         """Returns the job with the highest number. Those whose end was told need not be asked for one by one."""

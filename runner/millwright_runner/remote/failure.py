@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from millwright_api.azureml import AzureML
 from millwright_api.errors import (
@@ -17,11 +17,11 @@ from millwright_api.errors import (
     EnvironmentNotFound,
     MillwrightError,
     QuotaExceeded,
+    TryAgain,
 )
+from millwright_runner.azure.coordinates import Coordinates
+from millwright_runner.azure.workspace import asking_workspace, client
 from millwright_runner.stores.azure_login import words
-
-if TYPE_CHECKING:
-    from azure.ai.ml import MLClient
 
 QUOTA = re.compile(r"quota|not ?enough ?(cores|capacity)|cores? (limit|needed)|LimitExceeded", re.IGNORECASE)
 BUILD = re.compile(
@@ -118,17 +118,23 @@ def _is_build(ended: Ended) -> bool:
     return bool(names) and all(any(mark in name for mark in BUILD_LOGS) for name in names)
 
 
-def how_it_ended(client: MLClient, name: str, state: str) -> Ended:
-    """Asks for the service's words about a job that has ended; what cannot be known is left empty.
+def how_it_ended(workspace: Coordinates, name: str, state: str) -> Ended:
+    """Asks for the service's words about a job that has ended; what may not be known is left empty.
 
     Args:
-        client: the workspace's.
+        workspace: where it ran.
         name: the job's name.
         state: as the service calls it.
+
+    Raises:
+        AzureUnavailable: no answer.
     """
     try:
-        # the SDK shows a run's error only by printing it (jobs.stream)
-        details = client.jobs._runs_operations.get_run_details(name)
+        with asking_workspace(workspace):
+            # the SDK shows a run's error only by printing it (jobs.stream)
+            details = client(workspace).jobs._runs_operations.get_run_details(name)
+    except TryAgain:
+        raise
     except Exception:
         return Ended(state)
     error = getattr(getattr(details, "error", None), "error", None)

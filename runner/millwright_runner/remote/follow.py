@@ -15,7 +15,6 @@ from millwright_api.names import ENV_STEPS, ENV_TRIAL
 from millwright_api.report import Progress, Remote, RunReport
 from millwright_runner import record
 from millwright_runner.azure.coordinates import Coordinates
-from millwright_runner.azure.workspace import client
 from millwright_runner.passes import StopFlag
 from millwright_runner.remote import jobs
 from millwright_runner.remote.asking import Doubt, Pace, ask, rest
@@ -137,11 +136,11 @@ class Following:
             rest(min(self.pace.least, 1.0), heed)
         if said is not None and not (self._remote.state == "Canceled" and said.outcome == "Stopped"):
             return said.model_copy(update={"remote": self._remote})
-        ended, tail = ask(self._explained, heed)
+        ended, tail = self._surely(self._explained, heed)
         return self._failed(failed(ended, tail, self._remote.name))
 
     def _explained(self) -> tuple[Ended, str]:
-        ended = how_it_ended(client(self.workspace), self._remote.name, self._remote.state)
+        ended = how_it_ended(self.workspace, self._remote.name, self._remote.state)
         return ended, tail_of(ended) if self._remote.state != "Canceled" else ""
 
     def _surely(self, question: Callable[[], T], heed: Callable[[], None]) -> T:

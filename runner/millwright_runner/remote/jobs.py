@@ -13,7 +13,7 @@ from millwright_api.azureml import AzureML
 from millwright_api.errors import AzureUnavailable
 from millwright_api.report import Remote
 from millwright_runner.azure.coordinates import Coordinates
-from millwright_runner.azure.workspace import asking_workspace, client
+from millwright_runner.azure.workspace import asking_workspace, client, code_of
 from millwright_runner.remote.asking import Pace
 from millwright_runner.remote.failure import refused
 
@@ -25,6 +25,18 @@ ENDED = {"Completed", "Failed", "Canceled"}
 
 WORKING = {"Running", "Finalizing"}
 """States in which the runner may say something."""
+
+ABOVE = {
+    "ResourceNotFound",
+    "ParentResourceNotFound",
+    "ResourceGroupNotFound",
+    "SubscriptionNotFound",
+    "WorkspaceNotFound",
+}
+"""Codes of answers about what should hold the job, not about the job."""
+
+LONGEST_URL = 1024
+"""What a report takes."""
 
 CANCEL_SECONDS = 300.0
 """How long Azure ML may take to end a job that it was told to cancel."""
@@ -74,7 +86,7 @@ def find(workspace: Coordinates, name: str) -> Found | None:
         try:
             return Found(_remote(client(workspace).jobs.get(name)))
         except ResourceNotFoundError as error:
-            if "workspaces/" in str(error):  # the workspace itself
+            if code_of(error) in ABOVE:
                 raise
             return None
 
@@ -152,7 +164,8 @@ def _no_repository() -> Iterator[None]:
 
 
 def _remote(job: Any) -> Remote:
-    return Remote(name=str(job.name), state=_state(job), url=job.studio_url or None)
+    url = str(job.studio_url or "")
+    return Remote(name=str(job.name), state=_state(job), url=url if 0 < len(url) <= LONGEST_URL else None)
 
 
 def _state(job: Any) -> str:
