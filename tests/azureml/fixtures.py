@@ -33,4 +33,4 @@ def azure(azure_server: Server, azurite: Azurite, tmp_path: Path) -> Iterator[Az
     yield stub
     stub.close()
     azure_server.room = None
-    assert not stub.wrong, "the stub was asked what no service would understand:\n" + "\n".join(stub.wrong)
+    stub.verify()

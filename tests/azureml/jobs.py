@@ -141,6 +141,9 @@ class Jobs(Mapping[str, Job]):
         if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}", name):
             raise user_error(400, f"The job name {name} is invalid: letters, digits, _ and -, at most 255.")
         definition = body.model_dump(by_alias=True, exclude_none=True)
+        identity = definition.get("identity", {}).get("identityType")
+        if identity == "UserIdentity" and "x-azureml-token" not in request.headers:
+            raise user_error(400, "A job that runs as its user needs the user's token in the header x-azureml-token.")
         with self._lock:  # two submissions at the same time: one makes it
             there = self._all.get(name)
             if there is not None:

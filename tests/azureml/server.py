@@ -49,7 +49,7 @@ class Room:
             self.requests.append(f"{request.method} {host}{request.target}")
             self._arrived.notify_all()
         if request.path.startswith("/stub/"):
-            return self._routed(request)
+            return self._carry_out(request)
         met = self._faults.meet(request)
         answer = met.answer or self._carry_out(request)
         met.hold()
@@ -61,7 +61,14 @@ class Room:
         try:
             return self._forward(request) if request.host.endswith(".core.windows.net") else self._routed(request)
         except Refused as refused:
+            if refused.violation:
+                self.complain(f"{request.method} {request.target}: {refused.message}")
             return refused.answer()
+        except OSError:  # Azurite is away
+            raise Dropped from None
+        except Exception:
+            self.complain(f"{request.method} {request.target}: {traceback.format_exc()}")
+            return Answer(500, {"error": {"code": "StubFailed", "message": traceback.format_exc(limit=-3)}})
 
     def arrive(self, what: str, number: int = 1, timeout: float = 60) -> None:
         """Waits until this many calls with this in them have come."""
@@ -75,23 +82,13 @@ class Room:
 
     def _routed(self, request: Request) -> Answer:
         routes = self._routes()
-        try:
-            for each in routes:
-                if each.method == request.method and (match := each.path.fullmatch(request.path)):
-                    self._admit(request, each)
-                    return each.handler(request, match)
-        except Refused as refused:
-            if refused.violation:
-                self.complain(f"{request.method} {request.target}: {refused.message}")
-            return refused.answer()
-        except Exception:
-            self.complain(f"{request.method} {request.target}: {traceback.format_exc()}")
-            return Answer(500, {"error": {"code": "StubFailed", "message": traceback.format_exc(limit=-3)}})
+        for each in routes:
+            if each.method == request.method and (match := each.path.fullmatch(request.path)):
+                self._admit(request, each)
+                return each.handler(request, match)
         known = sorted({each.method for each in routes if each.path.fullmatch(request.path)})
         more = f"; known here: {', '.join(known)}" if known else ""
-        message = f"The stub does not know {request.method} {request.target}{more}"
-        self.complain(message)
-        return Answer(501, {"error": {"code": "NotImplemented", "message": message}})
+        raise Refused(501, "NotImplemented", f"The stub does not know this call{more}", violation=True)
 
     def _admit(self, request: Request, route: Route) -> None:
         if route.audience is not None:

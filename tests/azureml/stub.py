@@ -136,8 +136,12 @@ class Azure:
 
     @property
     def wrong(self) -> list[str]:
-        """Calls that no service would understand; the fixture fails the test when there are any at its end."""
+        """Calls that no service would understand."""
         return self.room.wrong
+
+    def verify(self) -> None:
+        """Fails when there were any; the fixture does so at a test's end."""
+        assert not self.wrong, "the stub was asked what no service would understand:\n" + "\n".join(self.wrong)
 
     def close(self) -> None:
         """Ends what runs or hangs, and removes what is stored."""
@@ -151,7 +155,7 @@ class Azure:
         outside = ",".join(dict.fromkeys(("127.0.0.1", "localhost", host, ".svc", ".cluster.local")))
         return {
             "ARM_CLOUD_METADATA_URL": f"{self.base}/metadata/endpoints?api-version=2019-05-01", "AZUREML_CURRENT_CLOUD": CLOUD,
-            "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{self.base}/", "AZURE_AUTHORITY_HOST": self.base, "AZURE_TENANT_ID": TENANT,
+            "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{self.base}/", "AZURE_AUTHORITY_HOST": self.base,
             "REQUESTS_CA_BUNDLE": str(self._server.ca), "SSL_CERT_FILE": str(self._server.ca), "AZURE_CORE_COLLECT_TELEMETRY": "0",
             "HTTPS_PROXY": self._server.proxy, "https_proxy": self._server.proxy, "NO_PROXY": outside, "no_proxy": outside,
             "AZUREML_RUN_POLLING_INTERVAL_MIN": "0",
@@ -159,7 +163,7 @@ class Azure:
 
     def _coordinates(self) -> dict[str, str]:
         return {
-            "AZURE_SUBSCRIPTION_ID": self._own.subscription, "AZURE_RESOURCE_GROUP": self._own.group,
+            "AZURE_TENANT_ID": TENANT, "AZURE_SUBSCRIPTION_ID": self._own.subscription, "AZURE_RESOURCE_GROUP": self._own.group,
             "AZUREML_WORKSPACE_NAME": self._own.name,
         }  # fmt: skip
 

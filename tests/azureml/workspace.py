@@ -289,8 +289,7 @@ class Management:
             raise Refused(404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found.")
         kind: type = Workspace if match["kind"].lower() == "workspaces" else Registry
         if any(isinstance(each, kind) and each.name.lower() == name.lower() for each in grouped):
-            message = f"The stub does not know {request.method} {request.target}"
-            raise Refused(501, "NotImplemented", message, violation=True)
+            raise Refused(501, "NotImplemented", "The stub does not know this call", violation=True)
         what = f"Microsoft.MachineLearningServices/{match['kind']}/{name}"
         message = (
             f"The Resource '{what}' under resource group '{group}' was not found. For more details please go to "
