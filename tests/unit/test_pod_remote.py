@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.importlog import ImportLog
 from tests.podground import PodGround, obey
 
 from millwright_api.errors import StoreUnavailable
@@ -80,6 +81,16 @@ class TestItsWord:
 
         said = box(pod).report()
         assert said is not None and said.outcome == "Succeeded"
+
+
+class TestWhatItImports:
+    def test_an_environment_without_azures_libraries_serves(self, pod: PodGround, tmp_path: Path) -> None:
+        log = ImportLog(tmp_path / "imports")
+
+        word = pod.run("remote", imports=log, MILLWRIGHT_REMOTE=NAME)
+
+        assert word.code == 0
+        assert log.packages & {"azure", "msal", "boto3", "torch", "rich", "typer"} == set()
 
 
 class TestHowFarItIs:

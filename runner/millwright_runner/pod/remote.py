@@ -24,7 +24,6 @@ from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Settings, open_output
 from millwright_runner.pod import inside, roles, stage
 from millwright_runner.pod.reporter import Latest
-from millwright_runner.remote import secrets
 from millwright_runner.remote.definition import ENV_DATASTORE, ENV_SECRETS
 from millwright_runner.remote.mailbox import Mailbox
 from millwright_runner.remote.snapshot import PART
@@ -43,7 +42,7 @@ def run() -> RunReport:
     box: Mailbox | None = None
     try:
         _identify()
-        os.environ.update(secrets.resolve(os.environ.pop(ENV_SECRETS, "{}")))
+        _secrets()
         _part()
         job = inside.load()
         settings = replace(inside.settings(job), signer=signing_key(None))
@@ -80,6 +79,15 @@ def _stop_by_signal() -> StopFlag:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     return stop
+
+
+def _secrets() -> None:
+    """Reads what the job's definition names only; an environment for jobs without secrets needs none of Azure's libraries."""
+    places = os.environ.pop(ENV_SECRETS, None)
+    if places is not None:
+        from millwright_runner.remote import secrets
+
+        os.environ.update(secrets.resolve(places))
 
 
 def _part() -> None:
