@@ -53,6 +53,11 @@ class TestHuggingFace:
 
         assert look(model) == {name: name for name in NAMES}
 
+    def test_another_model_in_mlflows_form_below_it_is_no_choice(self, model: Path) -> None:
+        as_azure(make_model_files(model.parent / "base"), model / "base")
+
+        assert look(model) == {name: name for name in NAMES}
+
     def test_of_several_it_is_asked_which(self, tmp_path: Path) -> None:
         make_model_files(tmp_path / "asset" / "large")
         make_model_files(tmp_path / "asset" / "small")

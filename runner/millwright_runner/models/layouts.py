@@ -25,9 +25,10 @@ def names_in(files: Mapping[str, int], read: Callable[[str], bytes], where: str)
     Raises:
         InvalidModel: there is none, or several of which nobody says which.
     """
-    outermost = min((path for path in files if basename(path) == mlflow.DESCRIPTION), key=_depth, default=None)
+    described = (path for path in files if basename(path) == mlflow.DESCRIPTION)
+    outermost = min(described, key=lambda path: (_depth(dirname(path)), path), default=None)
     whole = model_folders(files)
-    if outermost is None or any(_depth(f"{folder}/x") < _depth(outermost) for folder in whole):
+    if outermost is None or any(_depth(folder) < _depth(dirname(outermost)) for folder in whole):
         return {**_told(files, ""), **_files_of(files, _only(files, whole, where))}
     root = dirname(outermost)
     found = mlflow.look(read(outermost), join(where, outermost))
@@ -46,7 +47,7 @@ def model_folders(files: Mapping[str, int]) -> list[str]:
     """Returns the folders that have a config.json and weights beside it, the outermost first."""
     folders = {dirname(path) for path in files if basename(path) == CONFIG}
     found = [folder for folder in folders if {join(folder, WEIGHTS), join(folder, INDEX)} & files.keys()]
-    return sorted(found, key=lambda folder: (_depth(f"{folder}/x") if folder else 0, folder))
+    return sorted(found, key=lambda folder: (_depth(folder), folder))
 
 
 def _only(files: Mapping[str, int], whole: list[str], where: str) -> str:
@@ -88,5 +89,5 @@ def _below(root: str, name: str) -> str:
     return join(root, name).strip("/") if name else root
 
 
-def _depth(path: str) -> int:
-    return path.count("/")
+def _depth(folder: str) -> int:
+    return folder.count("/") + 1 if folder else 0
