@@ -13,7 +13,8 @@ from rich.console import Console
 from millwright_api.report import Progress, Remote, RunReport
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner.cli import azureml, failures
-from millwright_runner.cli.remote_views import RemoteLines, RemoteView, RemoteWatch
+from millwright_runner.cli.live_remote import RemoteView
+from millwright_runner.cli.remote_views import RemoteLines, RemoteWatch
 from millwright_runner.manifest import Manifest
 
 URL = "https://ml.azure.com/runs/emotion-1"

@@ -121,6 +121,15 @@ class TestDetached:
         assert len(ground.azure.jobs) == 2
         assert said.out.rstrip() in list(ground.azure.jobs)
 
+    def test_what_is_for_a_cluster_and_what_does_not_travel_is_said(self, ground: SubmitGround) -> None:
+        ground.write(retry={"maxAttempts": 5}, activeDeadlineSeconds=3600)
+
+        said = ground.submit("--detach", MILLWRIGHT_SIGNING_KEY="a key")
+
+        assert said.err.startswith("For a cluster, ignored on this machine: spec.retry\n")
+        assert "note: the key in MILLWRIGHT_SIGNING_KEY is not handed over: spec.output.sign does not ask" in said.err
+        assert ground.azure.jobs.only.definition["limits"]["timeout"] == "PT1H"
+
 
 class TestCancel:
     def test_what_runs_is_canceled(self, ground: SubmitGround) -> None:

@@ -200,6 +200,42 @@ class TestLines:
         assert said() == ["warning: AttemptFailed: exit 75: the store is gone"]
 
 
+def on_azure_ml(body: states.Json, state: str) -> states.Json:
+    """Returns the job as it is with execution.azureML."""
+    body["status"]["remote"] = {"service": "AzureML", "name": "emotion-1", "state": state, "url": STUDIO}
+    return body
+
+
+STUDIO = "https://ml.azure.com/runs/emotion-1"
+
+
+class TestOnAzureML:
+    def test_the_job_there_is_named_once_and_each_of_its_states(self) -> None:
+        out = io.StringIO()
+        view = JobLines(out, Clock())
+
+        view.show(look(on_azure_ml(states.running(message="Azure ML: Queued"), "Queued")))
+        view.show(look(on_azure_ml(states.running(20), "Running")))
+
+        assert out.getvalue().splitlines() == [
+            "team-a/emotion: Running: stage 1 of 2 (finetune, merge), attempt 1 of 3",
+            f"job emotion-1: {STUDIO}",
+            "Azure ML: Queued",
+            "Azure ML: Running",
+            "finetune (1/3): training 20/100, loss 1.234, 1m20s left",
+        ]
+
+    def test_the_live_view_has_its_state_and_its_address(self) -> None:
+        console = Console(file=io.StringIO(), width=100, height=40, force_terminal=True, color_system=None)
+        view = LiveJob(console, lambda: datetime(2026, 11, 21, 8, 1, 5, tzinfo=UTC))
+        view.show(look(on_azure_ml(states.running(50), "Running")))
+
+        with console.capture() as captured:
+            console.print(view)
+
+        assert captured.get().splitlines()[-1] == f"Azure ML: Running  {STUDIO}"
+
+
 class TestJson:
     def test_each_change_of_the_status_is_one_line(self) -> None:
         out = io.StringIO()

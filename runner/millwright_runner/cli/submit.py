@@ -17,13 +17,14 @@ import typer
 from rich.console import Console
 
 from millwright_api.errors import MillwrightError, Stopped, UserError
+from millwright_api.names import ENV_SIGNING_KEY
 from millwright_api.report import Remote, RunReport
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import manifest
 from millwright_runner.cli import azureml, failures, screen
 from millwright_runner.cli.options import DebugOption, JsonOption, ManifestArgument, QuietOption, SetOption
 from millwright_runner.cli.places import settings
-from millwright_runner.cli.remote_views import RemoteLines, RemoteView, RemoteWatch
+from millwright_runner.cli.remote_views import RemoteLines, RemoteWatch
 from millwright_runner.manifest import Manifest
 from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Settings, open_output
@@ -171,7 +172,12 @@ class _Submission:
         problems = [*here.problems, *checked.problems]
         if problems:
             raise failures.all_of(problems)
-        return [*here.notes, *checked.notes]
+        notes = [*here.notes, *checked.notes]
+        if os.environ.get(ENV_SIGNING_KEY) and not self.manifest.job.spec.output.sign:
+            notes.append(
+                f"the key in {ENV_SIGNING_KEY} is not handed over: spec.output.sign does not ask for a signature"
+            )
+        return notes
 
 
 def _followed(
@@ -254,8 +260,11 @@ def _left(submission: _Submission, remote: Remote, number: int, log: BinaryIO | 
 def _view(console: Console, *, quiet: bool, plain: bool) -> RemoteWatch:
     if quiet:
         return RemoteWatch()
-    live = console.is_terminal and not console.is_dumb_terminal and not plain
-    return RemoteView(console) if live else RemoteLines(console.file)
+    if plain or not console.is_terminal or console.is_dumb_terminal:
+        return RemoteLines(console.file)
+    from millwright_runner.cli.live_remote import RemoteView
+
+    return RemoteView(console)
 
 
 def _tell_where(job: Manifest) -> None:

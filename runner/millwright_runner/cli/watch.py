@@ -19,6 +19,9 @@ LEAST_SECONDS, MOST_SECONDS, LEAST_SHARE = 5.0, 60.0, 0.0999
 IN_BYTES = ("tokenizing", "fetching", "storing", "publishing")
 """Phases that count bytes; others count optimizer steps or files."""
 
+SERVICE = "Azure ML: "
+"""What a message begins with that is about the service that a job runs on, and not the runner's."""
+
 
 class Watch:
     """Keeps what it is told; shows nothing: the observer for --quiet, and the base of the others."""

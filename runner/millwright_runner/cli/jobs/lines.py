@@ -10,7 +10,16 @@ from typing import IO
 from millwright_runner import figures
 from millwright_runner.cli.jobs import trials
 from millwright_runner.cli.jobs.look import Happening, Look, finished, running
-from millwright_runner.cli.watch import LEAST_SECONDS, LEAST_SHARE, MOST_SECONDS, count, ending, loss, share_of
+from millwright_runner.cli.watch import (
+    LEAST_SECONDS,
+    LEAST_SHARE,
+    MOST_SECONDS,
+    SERVICE,
+    count,
+    ending,
+    loss,
+    share_of,
+)
 
 OVER = ("Succeeded", "Failed", "Stopped")
 """Phases that a step does not leave by itself."""
@@ -100,7 +109,7 @@ class JobLines(JobView):
     def _progress(self, seen: Look) -> None:
         """Writes a new phase of a step at once, and how far one is from time to time."""
         now = running(seen)
-        if now is None:
+        if now is None or (now.message.startswith(SERVICE) and seen.status.remote is not None):
             return
         clock, phase, share = self._clock(), (now.step_name, now.message), share_of(now)
         waited = clock - self._last_time
@@ -123,6 +132,9 @@ def facts(seen: Look) -> Iterator[tuple[str, str]]:
     yield "headline", f"{seen.title}: {headline}"
     if advice := seen.advice():
         yield "advice", f"what to do: {advice}"
+    if remote := seen.status.remote:
+        yield "remote", f"job {remote.name}{f': {remote.url}' if remote.url else ''}"
+        yield "remote state", f"{SERVICE}{remote.state}"
     for index, entry in enumerate(seen.passes):
         if entry.phase in OVER:
             yield f"pass {entry.name}", f"{entry.name} ({index + 1}/{len(seen.passes)}): {ending(finished(entry))}"

@@ -18,13 +18,13 @@ from millwright_runner.cli.jobs import trials
 from millwright_runner.cli.jobs.lines import OVER, JobView, left
 from millwright_runner.cli.jobs.look import Happening, Look, finished, running, when
 from millwright_runner.cli.live import MARKS, WIDE
-from millwright_runner.cli.watch import count, ending, loss, share_of
+from millwright_runner.cli.watch import SERVICE, count, ending, loss, share_of
 from millwright_runner.words import duration, plural, sparkline
 
 NEWS = 4
 """Events shown: the newest."""
 
-AROUND, LEAST = 6, 5
+AROUND, LEAST = 7, 5
 """Lines of the screen that are neither steps, events nor trials; and trials that are shown on a screen however low."""
 
 PHASES = {"Succeeded": "green", "Failed": "red", "Stalled": "yellow", "Suspended": "yellow"}
@@ -94,6 +94,10 @@ class LiveJob(JobView):
         yield Text(seen.headline(), PHASES.get(seen.status.phase or "", "default"))
         if advice := seen.advice():
             yield Text(f"what to do: {advice}", "yellow")
+        if remote := seen.status.remote:
+            line = Text(f"{SERVICE}{remote.state}  {remote.url or remote.name}", "dim")
+            line.no_wrap, line.overflow = True, "ellipsis"
+            yield line
         for event in self._events:
             line = Text(
                 f"{when(event.time):%H:%M:%S} {event.reason}  {event.note}", "yellow" if event.warning else "dim"
