@@ -216,14 +216,10 @@ class TestTrouble:
 
     @pytest.fixture
     def place(self, cloud: Azure, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-        """A workspace of its own: clients are kept, and this one's are to be impatient."""
-        monkeypatch.setattr(patience, "READ_SECONDS", 0.3)
+        """A workspace of its own: clients are kept, and this one's is to make short pauses."""
         monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
         cloud.workspace("busy")
         return TestWorkspaces().own(cloud, workspace="busy")
-
-    def asked(self, cloud: Azure) -> int:
-        return sum("/busy/datastores/workspaceblobstore?" in line for line in cloud.requests)
 
     def test_throttling_that_passes_is_not_noticed(self, cloud: Azure, place: dict[str, str]) -> None:
         cloud.faults.throttle(2, path="/datastores/")
@@ -236,16 +232,20 @@ class TestTrouble:
         with pytest.raises(AzureUnavailable, match="429") as caught:
             datastore(**place)
 
-        assert self.asked(cloud) == 1 + patience.RETRIES
+        assert cloud.asked("/busy/datastores/workspaceblobstore?") == 1 + patience.RETRIES
         assert caught.value.retryable
 
-    def test_a_service_that_says_nothing_is_asked_twice_and_no_more(self, cloud: Azure, place: dict[str, str]) -> None:
+    def test_a_service_that_says_nothing_is_asked_twice_and_no_more(
+        self, cloud: Azure, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(patience, "READ_SECONDS", 1)
+        cloud.workspace("silent")
         cloud.faults.hang("/datastores/")
 
         with pytest.raises(AzureUnavailable, match="no answer from Azure"):
-            datastore(**place)
+            datastore(**TestWorkspaces().own(cloud, workspace="silent"))
 
-        assert self.asked(cloud) == 2
+        assert cloud.asked("/silent/datastores/workspaceblobstore?") == 2
 
     def test_no_pause_is_longer_than_ours_whatever_the_service_asks_for(self) -> None:
         answer = type("Answer", (), {"http_response": type("Http", (), {"headers": {"Retry-After": "3600"}})})
@@ -289,6 +289,13 @@ class TestRegistryModels:
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
             path.name: path.read_bytes() for path in weights.iterdir()
         }
+
+    def test_one_that_everybody_may_read_is_read_without_a_login(
+        self, cloud: Azure, weights: Path, tmp_path: Path
+    ) -> None:
+        cloud.registry("azureml").model("phi", "1", weights, public=True)
+
+        assert dict(model(tmp_path, registry="azureml", name="phi").facts.tensors) == TENSORS
 
     def test_the_digest_names_the_content(self, cloud: Azure, weights: Path, tmp_path: Path) -> None:
         registry = cloud.registry("azureml")
