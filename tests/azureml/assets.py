@@ -43,12 +43,13 @@ class Assets:
     Attributes:
         scope: its ARM id.
         kinds: assets by kind (models, environments, codes, data) and name.
+        public: containers that are read without a signature.
     """
 
     def __init__(self, scope: str, blobs: Blobs, registry: str | None = None) -> None:
         self.scope, self._blobs, self._registry = scope, blobs, registry
         self.kinds: dict[str, dict[str, Asset]] = {kind: {} for kind in SHAPES}
-        self._references: dict[str, str] = {}
+        self.public: set[str] = set()
 
     def add(
         self, kind: str, name: str, version: str, properties: Mapping[str, Any], labels: tuple[str, ...] = ()
@@ -201,6 +202,8 @@ class Assets:
         container = body.blob_uri.split("/")[3]
         uri = f"https://{self._blobs.account}.blob.core.windows.net/{container}"
         credential = {"credentialType": "SAS", "sasUri": f"{uri}?{self._blobs.sas(container, 'rl')}"}
+        if container in self.public:
+            credential, uri = {"credentialType": "NoCredentials"}, body.blob_uri
         told = {"blobUri": uri, "credential": credential, "storageAccountArmId": f"{self.scope}/storage"}
         return Answer(200, {"blobReferenceForConsumption": told})
 

@@ -37,9 +37,10 @@ class Blobs:
         self._url, self._check = url, check
         self._made: set[str] = set()
 
-    def make(self, container: str) -> None:
-        """Makes a container, if it is not there."""
-        self._own("PUT", f"/{container}", {"restype": "container"}, expected=(201, 409))
+    def make(self, container: str, *, public: bool = False) -> None:
+        """Makes a container, if it is not there. `public`: anybody may read it."""
+        headers = {"x-ms-blob-public-access": "container"} if public else {}
+        self._own("PUT", f"/{container}", {"restype": "container"}, headers=headers, expected=(201, 409))
         self._made.add(container)
 
     def clear(self) -> None:

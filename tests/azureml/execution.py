@@ -155,6 +155,7 @@ class Executor:
             given["DEFAULT_IDENTITY_CLIENT_ID"] = identity["clientId"]
         if identity.get("identityType") == "UserIdentity":
             given["OBO_ENDPOINT"] = f"{self._base}/identity/obo"
+            del given["MSI_ENDPOINT"], given["MSI_SECRET"]
         return {**self._node, **given, **self.environment, **job.environment}
 
     def _time_limit(self, job: Job, process: subprocess.Popen[bytes]) -> threading.Timer | None:

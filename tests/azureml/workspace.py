@@ -155,10 +155,13 @@ class Registry:
         labels: tuple[str, ...] = (),
         flavors: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
+        public: bool = False,
     ) -> str:
-        """Makes a version of a model; its files (contents by name, or a folder) lie in a container of its own. Returns its
-        modelUri."""
+        """Makes a version of a model; its files (contents by name, or a folder) lie in a container of its own, which with
+        `public` anybody may read. Returns its modelUri."""
         container = f"r-{uuid.uuid4().hex[:24]}"
+        self._blobs.make(container, public=public)
+        self.assets.public |= {container} if public else set()
         self.assets.upload(container, "model", files)
         uri = f"https://{self._blobs.account}.blob.core.windows.net/{container}/model"
         self.assets.add("models", name, version, _model(kind, uri, flavors, tags), labels)

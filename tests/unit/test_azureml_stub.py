@@ -207,6 +207,19 @@ class TestThings:
         assert registry.models.get("phi", label="latest").version == "7"
         assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["config.json"]
 
+    def test_a_public_model_of_a_registry_needs_no_signature(self, azure: Azure, ml: Any) -> None:
+        from azure.storage.blob import BlobClient
+
+        address = azure.registry("shared").model("phi", "7", {"config.json": b"{}"}, public=True)
+        asked = {"assetId": "azureml://registries/shared/models/phi/versions/7", "blobUri": address}
+        below = f"/mferp/managementfrontend{azure.registry('shared').scope}"
+        path = "/datarefs/phi/versions/7?api-version=2021-10-01-dataplanepreview"
+
+        told = ask(azure, "POST", path, asked, below=below)[1]["blobReferenceForConsumption"]
+
+        assert (told["blobUri"], told["credential"]) == (address, {"credentialType": "NoCredentials"})
+        assert BlobClient.from_blob_url(f"{address}/config.json").download_blob().readall() == b"{}"
+
     @pytest.mark.parametrize(
         ("credentials", "kind"),
         [("AccountKey", "SasTokenConfiguration"), ("Sas", "SasTokenConfiguration"), ("None", "NoneCredentialConfiguration"),
