@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.azurite import BlobContainer
 from tests.conftest import S3Bucket
 
 from millwright_runner.artifact import HF
@@ -73,12 +72,12 @@ class Ground:
         return digest_folder(self.folder / pod, self.memo)[1]
 
 
-@pytest.fixture(params=["folder", "s3", "blob"])
+@pytest.fixture(params=["folder", "s3"])
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     if request.param == "folder":
         return Ground(tmp_path, open_store(tmp_path / "out"))
-    bucket: S3Bucket | BlobContainer = request.getfixturevalue(request.param)
-    return Ground(tmp_path, open_store(bucket.location("out/")))
+    s3: S3Bucket = request.getfixturevalue("s3")
+    return Ground(tmp_path, open_store(s3.location("out/")))
 
 
 CALLS = [("put", 1), ("put", 2), ("put", 3), ("read", 1), ("read", 2), ("list", 1), ("write", 1)]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.azurite import BlobContainer
 from tests.conftest import S3Bucket
 
 from millwright_api.errors import OutputExists
@@ -26,11 +25,11 @@ MIB = 1024 * 1024
 ONE, TWO = "1" * 64, "2" * 64
 
 
-@pytest.fixture(params=["file", "s3", "blob"])
+@pytest.fixture(params=["file", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "file":
         return open_store(tmp_path / "store")
-    bucket: S3Bucket | BlobContainer = request.getfixturevalue(request.param)
+    bucket: S3Bucket = request.getfixturevalue("s3")
     return open_store(bucket.location("out"))
 
 
@@ -233,12 +232,12 @@ def test_a_switch_that_another_job_made_meanwhile_is_not_undone(
 PUBLISH_UNTIL_KILLED = """
 import os, signal, sys
 from pathlib import Path
+from millwright_api.v1alpha1 import S3Location
 from millwright_runner.digests import DigestMemo, digest_folder
 from millwright_runner.published import publish
 from millwright_runner.stores import open_store
-from millwright_runner.stores.locations import is_uri, kind_of
 place, folder, home, fingerprint = sys.argv[1:]
-store, memo = open_store(kind_of(place)(uri=place) if is_uri(place) else Path(place)), DigestMemo(Path(home))
+store, memo = open_store(S3Location(uri=place) if place.startswith("s3:") else Path(place)), DigestMemo(Path(home))
 files, _ = digest_folder(Path(folder), memo)
 publish(store, fingerprint, folder=Path(folder), files=files, cached=None, memo=memo, format="f", meta={}, replace=True,
         on_bytes=lambda moved: os.kill(os.getpid(), signal.SIGKILL))

@@ -189,11 +189,11 @@ while done < 10:
 def test_processes_that_compare_before_they_write_lose_no_write(store: Store) -> None:
     store.write("counter", b"0")
     command = [sys.executable, "-c", COUNT_UP, store.uri]
-    running = [subprocess.Popen(command) for _ in range(3)]
-    assert [process.wait() for process in running] == [0, 0, 0]
+    running = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait() for process in running] == [0, 0]
     blob = store.read("counter")
     assert blob is not None
-    assert blob.data == b"30"
+    assert blob.data == b"20"
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.azurite import BlobContainer
 from tests.conftest import S3Bucket
 
 from millwright_api.errors import Damaged, UserError
@@ -36,11 +35,11 @@ from millwright_runner.trees import (
 MIB = 1024 * 1024
 
 
-@pytest.fixture(params=["file", "s3", "blob"])
+@pytest.fixture(params=["file", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "file":
         return open_store(tmp_path / "store")
-    bucket: S3Bucket | BlobContainer = request.getfixturevalue(request.param)
+    bucket: S3Bucket = request.getfixturevalue("s3")
     return open_store(bucket.location("jobs"))
 
 
@@ -73,14 +72,9 @@ def keys(store: Store, prefix: str = "") -> list[str]:
     return [entry.key for entry in store.list(prefix)]
 
 
-def damage(store: Store, key: str, bucket: S3Bucket | BlobContainer | None, data: bytes) -> None:
+def damage(store: Store, key: str, s3: S3Bucket | None, data: bytes) -> None:
     """Writes over a file behind the store's back, whatever store it is."""
-    if isinstance(bucket, BlobContainer):
-        with bucket.client() as client:
-            known = client.get_blob_client(f"jobs/{key}").get_blob_properties().metadata
-            client.upload_blob(f"jobs/{key}", data, overwrite=True, metadata=known)
-        return
-    place = store.local(key) or (bucket.folder / "jobs" / key if bucket else None)
+    place = store.local(key) or (s3.folder / "jobs" / key if s3 else None)
     assert place is not None
     place.write_bytes(data)
 
@@ -340,12 +334,12 @@ def test_a_file_that_changed_since_it_was_listed_is_not_saved(store: Store, memo
 SAVE_UNTIL_KILLED = """
 import os, signal, sys
 from pathlib import Path
+from millwright_api.v1alpha1 import S3Location
 from millwright_runner.digests import DigestMemo, digest_folder
 from millwright_runner.stores import open_store
-from millwright_runner.stores.locations import is_uri, kind_of
 from millwright_runner.trees import save_tree
 place, folder, home = sys.argv[1:]
-store = open_store(kind_of(place)(uri=place) if is_uri(place) else Path(place))
+store = open_store(S3Location(uri=place) if place.startswith("s3:") else Path(place))
 files, _ = digest_folder(Path(folder), DigestMemo(Path(home)))
 save_tree(store, "cache/k", Path(folder), {}, files, on_bytes=lambda moved: os.kill(os.getpid(), signal.SIGKILL))
 """
@@ -388,11 +382,8 @@ def test_a_seal_breaks_with_any_change() -> None:
     assert unsealed(data.replace(b"v1alpha1", b"v2"), "Tree") is None
 
 
-def _bucket(request: pytest.FixtureRequest, store: Store) -> S3Bucket | BlobContainer | None:
-    if isinstance(store, FileStore):
-        return None
-    bucket: S3Bucket | BlobContainer = request.getfixturevalue("s3" if store.uri.startswith("s3:") else "blob")
-    return bucket
+def _bucket(request: pytest.FixtureRequest, store: Store) -> S3Bucket | None:
+    return None if isinstance(store, FileStore) else request.getfixturevalue("s3")
 
 
 def _sha256(path: Path) -> str:
