@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.azureml.jobs import Job
+from tests.azureml.job import Job
 from tests.azureml.stub import Azure
 from tests.cliground import Said
 from tests.submitground import SubmitGround
