@@ -101,6 +101,11 @@ class CourierGround:
     def courier(self, part: dict[str, str] | None = None, *, uid: str | None = None, grace: float = 20) -> Courier:
         return Courier(self.errand(part, uid), self.folder / "home", grace=grace, pace=QUICK)
 
+    def submit(self, part: dict[str, str] | None = None, uid: str | None = None) -> Job:
+        """Submits a job and leaves it there."""
+        self.courier(part, uid=uid).submit(lambda told: None, StopFlag())
+        return list(self.azure.jobs.values())[-1]
+
     def submitted(self, *, grace: float = 20) -> tuple[Going, Job]:
         """Starts a courier and waits until its job is there; the test drives it."""
         before = len(self.azure.jobs)

@@ -65,8 +65,7 @@ class TestBringing:
         return open_store(tmp_path / "source")
 
     def place(self, source: Store, target: Path, *, replace: bool = False) -> Place:
-        output = Output.model_validate({"path": "target", "replace": replace})
-        return Place(output, source, "workspaceblobstore", target)
+        return Place(Output.model_validate({"path": "target"}), source, "workspaceblobstore", target, replace)
 
     def published(self, source: Store, folder: Path, name: str) -> Published:
         """A model of one file, whose content is its name."""

@@ -7,31 +7,20 @@ import json
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.azureml.jobs import Job
 from tests.azureml.stub import Azure
-from tests.azureml.wire import Answer, Request
 from tests.courierground import UID, CourierGround, obey
 
-from millwright_api.errors import InvalidManifest, SecretNotFound
-from millwright_runner.passes import StopFlag
+from millwright_api.errors import InvalidManifest
 from millwright_runner.remote import snapshot
 from millwright_runner.remote.naming import family, number_of, stem
-from millwright_runner.remote.secrets import LONGEST_NAME, handed_name
-
-SECRET = "hf_AQIDBAUGBwgJ"
 
 
 @pytest.fixture
 def ground(azure: Azure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CourierGround:
     return CourierGround.make(azure, tmp_path, monkeypatch)
-
-
-def submit(ground: CourierGround, part: dict[str, str] | None = None, uid: str | None = None) -> Job:
-    ground.courier(part, uid=uid).submit(lambda told: None, StopFlag())
-    return list(ground.azure.jobs.values())[-1]
 
 
 def sent(ground: CourierGround, job: Job) -> dict[str, bytes]:
@@ -55,7 +44,7 @@ class TestTheDefinition:
         }
         ground.spec = {"activeDeadlineSeconds": 5400}
 
-        job = submit(ground, {"MILLWRIGHT_STEPS": "0:1"}, UID)
+        job = ground.submit({"MILLWRIGHT_STEPS": "0:1"}, UID)
 
         made = job.definition
         assert made["computeId"].endswith("/computes/gpu")
@@ -84,7 +73,7 @@ class TestTheDefinition:
     def test_passes_a_trials_part_on(self, ground: CourierGround) -> None:
         part = {"MILLWRIGHT_TRIAL": "[10.0]", "MILLWRIGHT_STEPS": "0:1", "MILLWRIGHT_BASELINE": "0"}
 
-        job = submit(ground, part, UID)
+        job = ground.submit(part, UID)
 
         assert part.items() <= job.environment.items()
         assert job.definition["displayName"] == "emotion: trial [10.0], steps 0:1"
@@ -92,7 +81,7 @@ class TestTheDefinition:
     def test_of_a_serverless_machine_has_its_size_and_tier(self, ground: CourierGround) -> None:
         ground.execution = {"compute": None, "instanceType": "Standard_NC24ads_A100_v4", "tier": "Spot"}
 
-        made = submit(ground).definition
+        made = ground.submit().definition
 
         assert "computeId" not in made
         assert made["resources"]["instanceType"] == "Standard_NC24ads_A100_v4"
@@ -102,7 +91,7 @@ class TestTheDefinition:
         ground.azure.compute("arc", "Kubernetes", instance_types={"small": {}, "large": {}})
         ground.execution = {"compute": "arc", "instanceType": "large"}
 
-        made = submit(ground).definition
+        made = ground.submit().definition
 
         assert made["computeId"].endswith("/computes/arc")
         assert made["resources"]["instanceType"] == "large"
@@ -127,13 +116,13 @@ class TestTheDefinition:
         ground.azure.registry("azureml").environment("curated", ("6", "7"))
         ground.execution = {"environment": environment}
 
-        assert submit(ground).definition["environmentId"].endswith(expected)
+        assert ground.submit().definition["environmentId"].endswith(expected)
 
     def test_has_an_environment_made_of_an_image_and_a_conda_file(self, ground: CourierGround) -> None:
         (ground.folder / "conda.yaml").write_text("name: mill\ndependencies: [python=3.11, {pip: [torch==2.13.0]}]\n")
         ground.execution = {"environment": {"image": "registry.example/base:1", "condaFile": "conda.yaml"}}
 
-        made = submit(ground).definition
+        made = ground.submit().definition
 
         name, _, version = made["environmentId"].rsplit("/", 3)[1:]
         found = ground.azure._own.assets.found("environments", name, version)
@@ -142,14 +131,14 @@ class TestTheDefinition:
         assert "torch==2.13.0" in found["properties"]["condaFile"]
 
     def test_says_nothing_of_the_repository_that_it_was_submitted_from(self, ground: CourierGround) -> None:
-        assert not submit(ground).definition.get("properties")
+        assert not ground.submit().definition.get("properties")
 
 
 class TestTheSnapshot:
     def test_has_the_manifest_without_what_a_cluster_needs(self, ground: CourierGround) -> None:
         ground.spec = {"credentials": [{"secretName": "team"}], "retry": {"maxAttempts": 2}}
 
-        files = sent(ground, submit(ground, uid=UID))
+        files = sent(ground, ground.submit(uid=UID))
 
         manifest = json.loads(files["job/manifest.json"])
         assert manifest["metadata"] == {"name": "emotion"}
@@ -160,7 +149,7 @@ class TestTheSnapshot:
         }
 
     def test_has_millwright_with_its_entry_points_and_no_caches(self, ground: CourierGround) -> None:
-        files = sent(ground, submit(ground))
+        files = sent(ground, ground.submit())
 
         names = zipfile.ZipFile(io.BytesIO(files["millwright.zip"])).namelist()
         assert {"millwright_api/names.py", "millwright_runner/pod/remote.py", "millwright_search/course.py"} <= set(
@@ -170,10 +159,10 @@ class TestTheSnapshot:
         assert not [name for name in names if "__pycache__" in name or name.startswith("millwright_operator")]
 
     def test_is_the_same_for_the_same_job_to_the_byte(self, ground: CourierGround) -> None:
-        first = sent(ground, submit(ground, uid="one"))
+        first = sent(ground, ground.submit(uid="one"))
         snapshot._packed.cache_clear()
 
-        assert sent(ground, submit(ground, uid="two")) == first
+        assert sent(ground, ground.submit(uid="two")) == first
 
     def test_sources_in_azure_say_which_workspace(self, ground: CourierGround) -> None:
         (ground.folder / "ws.json").write_text(
@@ -189,7 +178,7 @@ class TestTheSnapshot:
             ]
         }
 
-        manifest = json.loads(sent(ground, submit(ground))["job/manifest.json"])
+        manifest = json.loads(sent(ground, ground.submit())["job/manifest.json"])
 
         assert manifest["spec"]["data"][0]["source"]["azureML"] == {
             "subscriptionId": "s-1",
@@ -206,7 +195,7 @@ class TestFilesOfThisMachine:
         (ground.folder / "models" / "tiny" / "config.json").write_text("{}")
         ground.spec = {"model": {"path": str(ground.folder / "models" / "tiny")}}
 
-        files = sent(ground, submit(ground))
+        files = sent(ground, ground.submit())
 
         assert files["job/models/tiny/config.json"] == b"{}"
         assert json.loads(files["job/manifest.json"])["spec"]["model"] == {"path": "models/tiny"}
@@ -214,7 +203,7 @@ class TestFilesOfThisMachine:
     def test_of_a_pod_do_not_travel(self, ground: CourierGround) -> None:
         ground.spec = {"model": {"path": "/models/of/the/image"}}
 
-        files = sent(ground, submit(ground, uid=UID))
+        files = sent(ground, ground.submit(uid=UID))
 
         assert json.loads(files["job/manifest.json"])["spec"]["model"] == {"path": "/models/of/the/image"}
 
@@ -222,7 +211,7 @@ class TestFilesOfThisMachine:
         ground.spec = {"model": {"path": str(tmp_path_factory.mktemp("elsewhere"))}}
 
         with pytest.raises(InvalidManifest, match="does not lie below the manifest's folder") as failure:
-            submit(ground)
+            ground.submit()
         assert failure.value.where == "spec.model.path"
 
     def test_that_are_not_there_are_refused_with_what_is(self, ground: CourierGround) -> None:
@@ -230,7 +219,7 @@ class TestFilesOfThisMachine:
         ground.spec = {"model": {"path": "modle"}}
 
         with pytest.raises(InvalidManifest, match="did you mean 'model'"):
-            submit(ground)
+            ground.submit()
 
     def test_that_are_too_large_belong_into_a_store(
         self, ground: CourierGround, monkeypatch: pytest.MonkeyPatch
@@ -241,7 +230,7 @@ class TestFilesOfThisMachine:
         ground.spec = {"model": {"path": "model"}}
 
         with pytest.raises(InvalidManifest, match="put it into a store"):
-            submit(ground)
+            ground.submit()
 
 
 class TestNames:
@@ -272,84 +261,3 @@ class TestNames:
         assert stem(errand).startswith(family(errand))
         assert number_of(f"{stem(errand)}-12", stem(errand)) == 12
         assert number_of(f"{stem(errand)}0-12", stem(errand)) is None
-
-
-class TestSecrets:
-    @pytest.fixture
-    def bodies(self, azure: Azure, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
-        """All that is sent anywhere."""
-        seen: list[tuple[str, bytes]] = []
-        answer = azure.room.answer
-
-        def noted(request: Request) -> Answer:
-            seen.append((f"{request.host} {request.target}", request.body + repr(request.headers).encode()))
-            return answer(request)
-
-        monkeypatch.setattr(azure.room, "answer", noted)
-        return seen
-
-    def with_secrets(self, ground: CourierGround, *secrets: dict[str, Any]) -> CourierGround:
-        ground.execution = {"secrets": list(secrets)}
-        return ground
-
-    def test_of_the_credentials_are_handed_over_in_the_vault_alone_and_removed_at_the_end(
-        self, ground: CourierGround, bodies: list[tuple[str, bytes]], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("HF_TOKEN", SECRET)
-        self.with_secrets(ground, {"name": "HF_TOKEN", "fromCredentials": True})
-
-        going, job = ground.submitted()
-        vault = ground.azure.vault()
-        held = dict(vault.secrets)
-        job.fail()
-        going.end()
-
-        name = handed_name(job.name, "HF_TOKEN")
-        assert held == {name: SECRET}
-        assert json.loads(job.environment["MILLWRIGHT_SECRETS"]) == {"HF_TOKEN": [vault.url.rstrip("/"), name]}
-        showing = [where for where, body in bodies if SECRET.encode() in body]
-        assert showing
-        assert all(".vault.azure.net" in where for where in showing)
-        assert vault.secrets == {}
-
-    def test_of_a_key_vault_are_named_and_never_read_here(
-        self, ground: CourierGround, bodies: list[tuple[str, bytes]]
-    ) -> None:
-        ground.azure.vault("team").secrets["hf"] = SECRET
-        self.with_secrets(ground, {"name": "HF_TOKEN", "keyVault": {"vault": "team", "secret": "hf"}})
-
-        job = submit(ground)
-
-        assert json.loads(job.environment["MILLWRIGHT_SECRETS"]) == {"HF_TOKEN": ["https://team.vault.azure.net", "hf"]}
-        assert not any(SECRET.encode() in body for _, body in bodies)
-        assert ground.azure.asked("team.vault.azure.net") == 0
-
-    def test_that_the_credentials_do_not_have_are_missed_before_anything_is_submitted(
-        self, ground: CourierGround
-    ) -> None:
-        self.with_secrets(ground, {"name": "HF_TOKEN", "fromCredentials": True})
-
-        with pytest.raises(SecretNotFound, match="the environment has no variable HF_TOKEN") as failure:
-            submit(ground)
-        assert failure.value.where == "spec.execution.azureML.secrets[0]"
-        assert not ground.azure.jobs
-
-    def test_reach_the_runner_inside_by_both_ways(self, ground: CourierGround, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("HANDED", SECRET)
-        ground.azure.vault().secrets["kept"] = "from the vault"
-        self.with_secrets(
-            ground, {"name": "HANDED", "fromCredentials": True}, {"name": "KEPT", "keyVault": {"secret": "kept"}}
-        )
-        echo = {"say": 'printenv KEPT; test -n "$HANDED" && echo handed ${#HANDED}'}
-        ground.with_model()
-        ground.spec["passes"] = [obey("one", **echo)]
-
-        report = ground.start().end()
-
-        assert report.outcome == "Succeeded", report.message
-
-    def test_have_names_that_a_vault_takes(self) -> None:
-        name = handed_name("j" * 200, "HF_TOKEN")
-
-        assert len(name) <= LONGEST_NAME
-        assert handed_name("job-1", "A_B") != handed_name("job-1", "A-B")

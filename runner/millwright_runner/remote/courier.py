@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable
@@ -157,10 +158,15 @@ class Courier:
         )
         report = following.report()
         self._followed = report.remote if report is not None else None
-        if report is not None and report.outcome == "Succeeded" and self._place.target is not None:
-            uri = bring(self._place)
-            if uri is not None and report.artifact is not None:
-                report = report.model_copy(update={"artifact": report.artifact.model_copy(update={"uri": uri})})
+        if report is None or report.outcome != "Succeeded" or self._place.target is None:
+            return report
+        try:
+            uri = ask(lambda: bring(self._place), lambda: _stay(stop, leave))
+        except _Left:
+            self._followed = None
+            return None
+        if uri is not None and report.artifact is not None:
+            report = report.model_copy(update={"artifact": report.artifact.model_copy(update={"uri": uri})})
         return report
 
     def run(self, observer: Observer, stop: StopFlag) -> RunReport:
@@ -264,20 +270,22 @@ class Courier:
         observer(as_progress(self._errand, "Azure ML: submitting", None))
         place = self._place
         place.store.check(write=True)
-        folder = self._home / SNAPSHOTS / name
-        make_snapshot(self._errand, place.output, folder)
         own = secrets.vault_of(None, self.workspace) if secrets.needs_own(self._errand) else ""
         found = secrets.places(self._errand, name, own)
-        job = definition(self._errand, name, folder, found, place.datastore)
-        self._box(name).ask()
-        secrets.hand_over(self._errand, name, own)
-        self._sent.clear()
-        self._sending = name
-        try:
-            stop.check("stopped before there was a job on Azure ML")
-            return jobs.submit(self.workspace, job, name, number, self._errand.wanted)
-        finally:
-            self._sent.set()
+        (self._home / SNAPSHOTS).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._home / SNAPSHOTS) as room:
+            folder = Path(room) / "code"
+            make_snapshot(self._errand, place.output, folder)
+            job = definition(self._errand, name, folder, found, place.datastore)
+            self._box(name).ask()
+            secrets.hand_over(self._errand, name, own)
+            self._sent.clear()
+            self._sending = name
+            try:
+                stop.check("stopped before there was a job on Azure ML")
+                return jobs.submit(self.workspace, job, name, number, self._errand.wanted)
+            finally:
+                self._sent.set()
 
     def _newest(self) -> Found | None:
         """Returns the job with the highest number. Those whose end was told need not be asked for one by one."""
@@ -297,3 +305,13 @@ class Courier:
 
     def _box(self, name: str) -> Mailbox:
         return Mailbox(self._place.store, name)
+
+
+class _Left(Exception):
+    """Nobody waits for it any more."""
+
+
+def _stay(stop: StopFlag, leave: threading.Event | None) -> None:
+    stop.check("the model is made; the same command brings the rest of it")
+    if leave is not None and leave.is_set():
+        raise _Left

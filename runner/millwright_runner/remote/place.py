@@ -32,12 +32,14 @@ class Place:
         store: the same, open.
         datastore: the datastore that it lies in, with output.path.
         target: the folder of this machine that the result is brought to, with output.path.
+        replace: whether another result there may be replaced.
     """
 
     output: Output
     store: Store
     datastore: str | None = None
     target: Path | None = None
+    replace: bool = False
 
 
 def place_of(errand: Errand, workspace: Coordinates, home: Path) -> Place:
@@ -57,10 +59,11 @@ def place_of(errand: Errand, workspace: Coordinates, home: Path) -> Place:
     with asking_workspace(workspace):
         datastore = str(client(workspace).datastores.get_default().name)
     found = datastore_place(workspace, datastore, f"{FOLDER}/{family(errand).rstrip('-')}")
-    document = {"azureBlob": {"uri": found.location.uri}, "replace": output.replace, "sign": output.sign}
+    # the datastore's folder is this job's own: what may be replaced is asked where the result is brought to
+    document = {"azureBlob": {"uri": found.location.uri}, "replace": True, "sign": output.sign}
     store = open_store(found.location, found.where, credential=found.credential)
     target = errand.base / Path(output.path).expanduser()
-    return Place(Output.model_validate(document), store, datastore, target)
+    return Place(Output.model_validate(document), store, datastore, target, output.replace)
 
 
 def check_output(errand: Errand) -> None:
@@ -92,7 +95,7 @@ def bring(place: Place) -> str | None:
     source, target = place.store, open_store(place.target)
     target.check(write=True)
     there = read_published(target)
-    refuse_other(target, there, found.fingerprint, replace=place.output.replace)
+    refuse_other(target, there, found.fingerprint, replace=place.replace)
     prefix = found.tree.prefix
     for file in [*found.files, *found.beside]:
         _fetch(source, target, f"{prefix}/{file.path}", file.sha256)

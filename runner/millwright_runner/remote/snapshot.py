@@ -50,7 +50,7 @@ FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 
 
 def make_snapshot(errand: Errand, output: Output, folder: Path) -> None:
-    """Makes the snapshot in a folder that is emptied first.
+    """Makes the snapshot in a folder that is not there yet.
 
     Args:
         errand: what is to be done.
@@ -60,7 +60,6 @@ def make_snapshot(errand: Errand, output: Output, folder: Path) -> None:
     Raises:
         InvalidManifest: a source's file is not there, or not where it can travel from.
     """
-    shutil.rmtree(folder, ignore_errors=True)
     (folder / JOB).mkdir(parents=True)
     (folder / ARCHIVE).write_bytes(_packed())
     document = manifest_of(errand, output)
