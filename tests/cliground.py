@@ -158,7 +158,12 @@ class CliGround:
 
     def _fork(self, arguments: Sequence[str], environment: Mapping[str, str], **streams: Any) -> WarmProcess:
         return WarmProcess(
-            "millwright_runner", arguments, {**self.environment, **environment}, self.folder, loaded=self.loaded, **streams
+            "millwright_runner",
+            arguments,
+            {**self.environment, **environment},
+            self.folder,
+            loaded=self.loaded,
+            **streams,
         )
 
     def shell(self, line: str) -> Said:

@@ -259,7 +259,10 @@ class TestPlan:
         [
             ("gs://bucket/x", "InvalidManifest: --cache: found 'gs://bucket/x', expected s3://bucket/key"),
             ("s3://B", "InvalidManifest: --cache: found 's3://B', expected s3://bucket/key"),
-            ("", "InvalidManifest: --cache: found nothing, expected a folder, s3://bucket/key or https://account.blob.core.windows.net/container/key"),
+            (
+                "",
+                "InvalidManifest: --cache: found nothing, expected a folder, s3://bucket/key or https://account.blob.core.windows.net/container/key",
+            ),
         ],
     )
     def test_a_cache_that_is_no_place_is_refused(self, ground: CliGround, place: str, message: str) -> None:

@@ -51,7 +51,7 @@ def test_only_what_heals_by_itself_is_retryable() -> None:
     assert {kind.__name__ for kind in leaves() if kind.retryable} == {
         "TryAgain",
         "StoreUnavailable",
-            "AzureUnavailable",
+        "AzureUnavailable",
         "HandoverMissing",
         "Damaged",
         "Stopped",
