@@ -102,7 +102,7 @@ class TestTheOperator:
             for name in names:
                 light = {"resources": {"requests": {"cpu": "10m"}}}
                 arena.start(name, probe("one", units=80), {**probe("two", units=80), **light})
-            azure_ml.start("elsewhere", probe(units=80))
+            azure_ml.start("elsewhere", probe(units=20))
             for _ in range(20):
                 operator_pods.kill()
             for name in [*names, "elsewhere"]:

@@ -123,7 +123,11 @@ class TestEntryPoints:
             ),
             (
                 "azure",
-                ("python", "-c", f"import azure.ai.ml, {POD}.preflight, {POD}.azureml as a; print(a.__name__)"),
+                (
+                    "python",
+                    "-c",
+                    f"import azure.identity, {POD}.preflight, {POD}.cancel, {POD}.azureml as a; print(a.__name__)",
+                ),
                 "pod.azureml",
             ),
             ("runner", ("python", "-c", f"import {POD}.preflight, {POD}.stage as s; print(s.__name__)"), "pod.stage"),
