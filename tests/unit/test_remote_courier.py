@@ -10,6 +10,7 @@ from tests.azureml.stub import Azure
 from tests.courierground import UID, CourierGround, succeeded
 
 from millwright_api.errors import (
+    AzureMLJobCanceled,
     AzureMLRefused,
     ComputeNotFound,
     EnvironmentNotFound,
@@ -126,6 +127,25 @@ class TestAJobThatEndsWithoutAWord:
         assert (report.reason, report.exit_code) == ("AzureMLJobCanceled", 2)
         assert job.name in report.message
         assert len(ground.azure.jobs) == 1
+
+    def test_deleted_there_it_is_not_waited_for(self, ground: CourierGround) -> None:
+        going, job = ground.submitted()
+        job.state("Running")
+        going.wait_for("Running")
+
+        del ground.azure.jobs._all[job.name]
+
+        with pytest.raises(AzureMLJobCanceled, match="it was deleted there"):
+            going.end()
+
+    def test_whose_node_was_not_heard_of_is_a_failure_that_may_heal(self, ground: CourierGround) -> None:
+        going, job = ground.submitted()
+        job.state("NotResponding")
+
+        report = going.end()
+
+        assert (report.reason, report.exit_code) == ("AzureMLJobFailed", 1)
+        assert "NotResponding" in report.message
 
 
 class TestAStop:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from millwright_api.errors import MillwrightError, Stopped
+from millwright_api.errors import AzureMLJobCanceled, MillwrightError, Stopped
 from millwright_api.names import ENV_STEPS, ENV_TRIAL
 from millwright_api.report import Progress, Remote, RunReport
 from millwright_runner import record
@@ -34,6 +34,9 @@ HARD_SHARE, HARD_SECONDS = 0.4, 30.0
 
 LAST_SHARE = 0.95
 """Of that time: what is left then is for this process's own end."""
+
+ABSENT = 3
+"""Answers in a row that there is no such job, before that is believed: a list of the service's may be behind."""
 
 LAST_WORDS = 10.0
 """Seconds that an ended job's report is waited for: stores of some makers show a file a little after it was written."""
@@ -69,6 +72,7 @@ class Following:
     grace: float
     pace: Pace
     _last: Progress | None = None
+    _absent: int = 0
     _remote: Remote = field(init=False)
     _doubt: Doubt = field(init=False)
 
@@ -92,9 +96,7 @@ class Following:
         pause, mailed = self.pace.least, 0.0
         while self._remote.state not in ENDED:
             before = self._remote.state
-            found = self._asked(lambda: jobs.find(self.workspace, self._remote.name), heed)
-            if found is not None:
-                self._remote = found.remote
+            self._look(heed)
             pause = self.pace.least if self._remote.state != before else min(pause * 2, self.pace.most)
             if self._remote.state != before:
                 self._tell(f"Azure ML: {self._remote.state}")
@@ -106,6 +108,23 @@ class Following:
                     self._mail(heed)
                     mailed = time.monotonic()
                 rest(min(left, self.pace.mail), heed)
+
+    def _look(self, heed: Callable[[], None]) -> None:
+        """Asks for the job's state.
+
+        Raises:
+            AzureMLJobCanceled: there is no such job any more.
+        """
+        found = self._asked(lambda: (jobs.find(self.workspace, self._remote.name),), heed)
+        if found is None:
+            return
+        (job,) = found
+        if job is not None:
+            self._remote, self._absent = job.remote, 0
+            return
+        self._absent += 1
+        if self._absent >= ABSENT:
+            raise AzureMLJobCanceled(f"the job {self._remote.name} is not on Azure ML any more: it was deleted there")
 
     def _mail(self, heed: Callable[[], None]) -> None:
         """Passes on what the runner has said, when that is news."""
@@ -169,13 +188,14 @@ class Following:
             return heed
 
         soft = soon(self.grace - hard)
-        with suppress(_Turn):
+        with suppress(_Turn, AzureMLJobCanceled):
             self._tell(f"Azure ML: {self._remote.state}; asked for a checkpoint and a stop")
             self._surely(self.box.stop, soft)
+            self._look(soft)
             if self._remote.state in WORKING:
                 self._until_ended(soft)
         if self._remote.state not in ENDED:
-            with suppress(_Turn):
+            with suppress(_Turn, AzureMLJobCanceled):
                 self._surely(lambda: jobs.cancel(self.workspace, self._remote.name), soon(self.grace * LAST_SHARE))
                 self._until_ended(soon(self.grace * LAST_SHARE))
         if self._remote.state in ENDED:

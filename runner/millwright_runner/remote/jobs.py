@@ -20,8 +20,8 @@ from millwright_runner.remote.failure import refused
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Command
 
-ENDED = {"Completed", "Failed", "Canceled"}
-"""States that a job stays in."""
+ENDED = {"Completed", "Failed", "Canceled", "NotResponding"}
+"""States that a job stays in; the last one when its node has not been heard of for long."""
 
 WORKING = {"Running", "Finalizing"}
 """States in which the runner may say something."""
