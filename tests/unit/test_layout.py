@@ -30,6 +30,8 @@ HEAVY = (
     "datasets",
     "pyarrow",
     "boto3",
+    "azure",
+    "msal",
     "onnxruntime",
     "onnxruntime_genai",
     "accelerate",

@@ -10,16 +10,15 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.storage.blob import BlobProperties
 
-from millwright_api.errors import AccessDenied, Damaged
 from millwright_api.v1alpha1 import AzureBlobLocation
-from millwright_runner.stores import Blob, Conflict, Entry, Stat, is_safe_key
+from millwright_runner.stores import Blob, Entry, Stat
 from millwright_runner.stores.ahead import ahead
 from millwright_runner.stores.azure_blob_copy import copy_blob
 from millwright_runner.stores.azure_blob_line import BlobLine
 from millwright_runner.stores.azure_blob_login import BlobCredential
 from millwright_runner.stores.azure_blob_upload import BlobUpload, send_whole
-from millwright_runner.stores.download import Download
 from millwright_runner.stores.line import Absent, Patience, Taken
+from millwright_runner.stores.objects import ObjectStore, tell_nobody
 
 BLOCK_SIZE = 8 * 1024 * 1024
 """Bytes of a block, up and down; four are under way at once."""
@@ -36,7 +35,7 @@ NO_ETAG = '"0x0"'
 _Page = tuple[list[BlobProperties], str | None]
 
 
-class AzureBlobStore:
+class AzureBlobStore(ObjectStore):
     """Satisfies `stores.Store` with a container.
 
     Args:
@@ -59,8 +58,7 @@ class AzureBlobStore:
         block_size: int = BLOCK_SIZE,
     ) -> None:
         self._line = BlobLine(location, patience or Patience(), credential)
-        self._block_size = block_size
-        self.uri = self._line.uri
+        super().__init__(self._line.uri, self._line.prefix, block_size)
 
     def check(self, *, write: bool) -> None:
         """See `Store.check`. Writing is asked about by a write under a condition that never holds: it leaves nothing."""
@@ -107,40 +105,10 @@ class AzureBlobStore:
         except Absent:
             return None
 
-    def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
-        """See `Store.write`."""
-        condition = {"overwrite": False} if if_absent else _if_match(f'"{if_match}"') if if_match is not None else {}
-        try:
-            send_whole(self._line, self._key(key), data, hashlib.sha256(data).hexdigest(), **condition)
-        except (Absent, Taken) as error:
-            lost_answer = isinstance(error, Taken) and error.retried
-            if lost_answer and (there := self.read(key)) is not None and there.data == data:
-                return  # ours: it arrived, and only the answer did not
-            raise Conflict(key) from error
-
     def put(self, key: str, file: Path, sha256: str, on_bytes: Callable[[int], None] | None = None) -> None:
         """See `Store.put`."""
-        BlobUpload(self._line, self._key(key), file, sha256, self._block_size, on_bytes or _tell_nobody).run()
-
-    def get(self, key: str, file: Path, sha256: str | None, on_bytes: Callable[[int], None] | None = None) -> str:
-        """See `Store.get`."""
-        stat = self.stat(key)
-        if stat is None:
-            raise Damaged("it is not there, or no longer", where=self.uri + key)
-        condition = _if_match(f'"{stat.etag}"')
-
-        def read(first: int, last: int) -> bytes:
-            """Reads a range."""
-
-            def attempt() -> bytes:
-                blob = self._line.blob(self._key(key))
-                answer = blob.download_blob(first, last + 1 - first, max_concurrency=1, **condition)
-                return bytes(answer.readall())
-
-            return self._line.patiently(attempt)
-
-        expected, tell = sha256 or stat.sha256, on_bytes or _tell_nobody
-        return Download(read, self.uri + key, stat, file, expected, self._block_size, tell).run()
+        tell = on_bytes or tell_nobody
+        BlobUpload(self._key(key), self.uri + key, file, sha256, self._part_size, tell, self._line).run()
 
     def copy(self, source: str, key: str) -> None:
         """See `Store.copy`."""
@@ -159,9 +127,19 @@ class AzureBlobStore:
         for _ in ahead(remove, (self._key(key) for key in keys)):
             pass
 
-    def local(self, key: str) -> Path | None:
-        """See `Store.local`: None, it lies elsewhere."""
-        return None
+    def _write(self, key: str, data: bytes, *, if_absent: bool, if_match: str | None) -> None:
+        condition = {"overwrite": False} if if_absent else _if_match(f'"{if_match}"') if if_match is not None else {}
+        send_whole(self._line, key, data, hashlib.sha256(data).hexdigest(), **condition)
+
+    def _range(self, key: str, etag: str, first: int, last: int) -> bytes:
+        condition = _if_match(f'"{etag}"')
+
+        def attempt() -> bytes:
+            """Reads the whole range, or fails as a whole."""
+            answer = self._line.blob(key).download_blob(first, last + 1 - first, max_concurrency=1, **condition)
+            return bytes(answer.readall())
+
+        return self._line.patiently(attempt)
 
     def _page(self, prefix: str, token: str | None, most: int) -> _Page:
         def attempt() -> _Page:
@@ -171,15 +149,6 @@ class AzureBlobStore:
             return [*next(pages, ())], pages.continuation_token or None
 
         return self._line.patiently(attempt)
-
-    def _key(self, key: str) -> str:
-        if not is_safe_key(key):
-            raise AccessDenied(f"{key!r} leads out of the store or names no file", where=self.uri)
-        return self._line.prefix + key
-
-
-def _tell_nobody(moved: int) -> None:
-    """Takes the place of an `on_bytes` that was not given."""
 
 
 def _if_match(etag: str) -> dict[str, Any]:

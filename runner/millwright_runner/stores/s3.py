@@ -9,14 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from millwright_api.errors import AccessDenied, Damaged, StoreUnavailable, StoreUnreachable
+from millwright_api.errors import AccessDenied, StoreUnavailable, StoreUnreachable
 from millwright_api.v1alpha1 import S3Location
-from millwright_runner.stores import Blob, Conflict, Entry, Stat, is_safe_key
-from millwright_runner.stores.download import Download
-from millwright_runner.stores.line import Absent, Patience, Taken
+from millwright_runner.stores import Blob, Entry, Stat
+from millwright_runner.stores.line import Absent, Patience
+from millwright_runner.stores.objects import ObjectStore, tell_nobody
 from millwright_runner.stores.s3_copy import copy_object
 from millwright_runner.stores.s3_line import DENIED, Line
-from millwright_runner.stores.s3_upload import Upload
+from millwright_runner.stores.s3_upload import S3Upload
 
 PART_SIZE = 8 * 1024 * 1024
 """Bytes of a part, up and down; four are under way at once. S3 wants at least 5 MiB."""
@@ -31,7 +31,7 @@ DELETED_AT_ONCE = 1000
 """S3's limit for one call."""
 
 
-class S3Store:
+class S3Store(ObjectStore):
     """Satisfies `stores.Store` with a bucket.
 
     Args:
@@ -54,8 +54,8 @@ class S3Store:
         copy_whole_up_to: int = COPY_WHOLE_UP_TO,
     ) -> None:
         self._line = Line(location, patience or Patience())
-        self._part_size, self._copy_whole_up_to = part_size, copy_whole_up_to
-        self.uri = self._line.uri
+        self._copy_whole_up_to = copy_whole_up_to
+        super().__init__(self._line.uri, self._line.prefix, part_size)
 
     def check(self, *, write: bool) -> None:
         """See `Store.check`. Writing is asked about by a multipart upload that is begun and dropped: it leaves nothing."""
@@ -110,42 +110,10 @@ class S3Store:
         except Absent:
             return None
 
-    def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
-        """See `Store.write`."""
-        digest = hashlib.sha256(data)
-        condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": f'"{if_match}"'} if if_match is not None else {}
-        try:
-            self._line.call(
-                "put_object", Key=self._key(key), Body=data, Metadata={"sha256": digest.hexdigest()},
-                ChecksumSHA256=base64.b64encode(digest.digest()).decode(), **condition,
-            )  # fmt: skip
-        except (Absent, Taken) as error:
-            lost_answer = isinstance(error, Taken) and error.retried
-            if lost_answer and (there := self.read(key)) is not None and there.data == data:
-                return  # ours: it arrived, and only the answer did not
-            raise Conflict(key) from error
-
     def put(self, key: str, file: Path, sha256: str, on_bytes: Callable[[int], None] | None = None) -> None:
         """See `Store.put`."""
-        Upload(self._line, self._key(key), file, sha256, self._part_size, on_bytes or _tell_nobody).run()
-
-    def get(self, key: str, file: Path, sha256: str | None, on_bytes: Callable[[int], None] | None = None) -> str:
-        """See `Store.get`."""
-        stat = self.stat(key)
-        if stat is None:
-            raise Damaged("it is not there, or no longer", where=self.uri + key)
-        expected, tell = sha256 or stat.sha256, on_bytes or _tell_nobody
-        asked = {"Key": self._key(key)}
-        if not stat.etag.startswith(UNTAGGED):
-            asked["IfMatch"] = f'"{stat.etag}"'
-
-        def read(first: int, last: int) -> bytes:
-            """Reads a range."""
-            return self._line.patiently(
-                lambda: bytes(self._line.ask("get_object", Range=f"bytes={first}-{last}", **asked)["Body"].read())
-            )
-
-        return Download(read, self.uri + key, stat, file, expected, self._part_size, tell).run()
+        tell = on_bytes or tell_nobody
+        S3Upload(self._key(key), self.uri + key, file, sha256, self._part_size, tell, self._line).run()
 
     def copy(self, source: str, key: str) -> None:
         """See `Store.copy`."""
@@ -162,18 +130,19 @@ class S3Store:
                     kind = AccessDenied if code in DENIED else StoreUnavailable
                     raise kind(f"it cannot be removed ({code}: {refused.get('Message', '')})", where=where)
 
-    def local(self, key: str) -> Path | None:
-        """See `Store.local`: None, it lies elsewhere."""
-        return None
+    def _write(self, key: str, data: bytes, *, if_absent: bool, if_match: str | None) -> None:
+        digest = hashlib.sha256(data)
+        condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": f'"{if_match}"'} if if_match is not None else {}
+        self._line.call(
+            "put_object", Key=key, Body=data, Metadata={"sha256": digest.hexdigest()},
+            ChecksumSHA256=base64.b64encode(digest.digest()).decode(), **condition,
+        )  # fmt: skip
 
-    def _key(self, key: str) -> str:
-        if not is_safe_key(key):
-            raise AccessDenied(f"{key!r} leads out of the store or names no file", where=self.uri)
-        return self._line.prefix + key
-
-
-def _tell_nobody(moved: int) -> None:
-    """Takes the place of an `on_bytes` that was not given."""
+    def _range(self, key: str, etag: str, first: int, last: int) -> bytes:
+        asked = {"Key": key, "Range": f"bytes={first}-{last}"}
+        if not etag.startswith(UNTAGGED):
+            asked["IfMatch"] = f'"{etag}"'
+        return self._line.patiently(lambda: bytes(self._line.ask("get_object", **asked)["Body"].read()))
 
 
 def _etag(answer: dict[str, Any]) -> str:
