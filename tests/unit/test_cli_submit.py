@@ -172,6 +172,32 @@ class TestSignals:
         report = json.loads(out)
         assert (report["outcome"], report["remote"]["name"]) == ("Stopped", job.name)
 
+    def test_a_service_that_is_silent_keeps_nobody_who_presses_twice(self, ground: SubmitGround) -> None:
+        ground.azure.faults.hang("PUT .*/jobs/")
+
+        with ground.cli.started("submit", "job.yaml") as process:
+            ground.until_asked("PUT .*/jobs/")
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            assert any("Ctrl-C again leaves at once" in line for line in process.stderr)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+
+        assert process.returncode == 130
+
+    def test_a_job_that_arrives_after_the_stop_is_stopped(self, ground: SubmitGround) -> None:
+        ground.azure.faults.delay(1, "PUT .*/jobs/")
+
+        with ground.cli.started("submit", "job.yaml") as process:
+            ground.until_asked("PUT .*/jobs/")
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+
+        assert process.returncode == 143
+        assert "SIGTERM: stopping before there is a job\n" in err
+        assert "Stopped: SIGTERM: stopped before there was a job on Azure ML\n" in err
+        assert ground.azure.jobs.only.status == "CancelRequested"
+
     def test_the_same_command_follows_it_again(self, ground: SubmitGround) -> None:
         ground.submit("--detach")
         job = ground.azure.jobs.only.state("Running")

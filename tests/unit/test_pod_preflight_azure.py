@@ -153,3 +153,12 @@ def test_without_execution_there_azure_ml_is_asked_for_sources_only(ground: Grou
 
     assert word.report.message == "needs about 513 MiB of memory (limit 4.0 GiB), 1 MiB of disk"
     assert ground.azure.asked("/computes/") == 0
+
+
+def test_a_service_that_is_away_is_asked_again_later(ground: Ground) -> None:
+    ground.azure.faults.error(503, times=None, path="GET .*/computes/")
+
+    word = ground.look()
+
+    assert (word.code, word.report.reason) == (75, "AzureUnavailable")
+    assert word.report.message.startswith("spec.execution.azureML: ")

@@ -45,6 +45,9 @@ In the manifest: execution: {azureML: {compute: gpu, environment: {image: …}}}
 The login is Azure's own: AZURE_CLIENT_ID and its like, a managed identity, or `az login`.
 """
 
+GRACE_SECONDS = 10.0
+"""After Ctrl-C while the job is on its way: how long an answer is waited for, to stop what arrived there."""
+
 DetachOption = Annotated[
     bool,
     typer.Option("--detach", metavar="", help="Come back once it is submitted; the same command follows it later."),
@@ -129,7 +132,7 @@ class _Submission:
 
         errand = Errand(job.job, job.base, {})
         assert errand.wanted  # raises
-        return cls(job, again, chosen, Courier(errand, chosen.home))
+        return cls(job, again, chosen, Courier(errand, chosen.home, grace=GRACE_SECONDS))
 
     def latest(self) -> Latest | None:
         """Returns the newest job of this manifest.
@@ -199,6 +202,7 @@ def _followed(
     with screen.libraries_kept_off(log) as console, _view(console, quiet=quiet, plain=debug) as view, leaving.on(view):
         view.about(submission.manifest.job)
         sent = submission.courier.submit(view.progress, leaving.stop)
+        leaving.sent = True
         report = None if detach else submission.courier.follow(sent, view.progress, StopFlag(), leaving.left)
     if detach:
         _tell_detached(submission, sent, json=json, quiet=quiet)
@@ -219,12 +223,13 @@ class _Leaving:
 
     Attributes:
         stop: asks for a stop before the job is submitted.
+        sent: whether it is.
         left: set when nobody follows any more.
         number: the signal.
     """
 
     def __init__(self) -> None:
-        self.stop, self.left, self.number = StopFlag(), threading.Event(), 0
+        self.stop, self.sent, self.left, self.number = StopFlag(), False, threading.Event(), 0
 
     @contextlib.contextmanager
     def on(self, view: RemoteWatch) -> Iterator[None]:
@@ -238,6 +243,9 @@ class _Leaving:
             self.number = number
             self.stop.request(number)
             self.left.set()
+            if not self.sent:
+                again = "; Ctrl-C again leaves at once" if number == signal.SIGINT else ""
+                view.stopping(f"{signal.Signals(number).name}: stopping before there is a job{again}")
 
         before = {}
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
