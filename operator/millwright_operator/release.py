@@ -133,7 +133,10 @@ def _create(resource: Resource, children: Children, platform: Platform, now: dat
         return (drop(resource),)
     # Finalizers as they are, on top of what was seen: a look at an old copy creates nothing that nobody would remove
     fence = PatchFinalizers(resource.finalizers, resource.resource_version)
-    return (fence, CreateJob(manifests.cancel_job(resource, spec, platform)))
+    # Pods are asked for once more, of the API server: one that was not seen yet may still submit. Those that are lost are known
+    lost = any(pod.role in COURIERS and not pod.finished for pod in children.pods)
+    alone = None if lost else {names.LABEL_JOB: resource.key.name}
+    return (fence, CreateJob(manifests.cancel_job(resource, spec, platform), alone))
 
 
 def _recipe(resource: Resource, children: Children, job: SeenJob, platform: Platform) -> tuple[Action, ...]:
