@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shlex
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 from rich.console import Console
 
-from millwright_api.errors import MillwrightError, Stopped, UserError
-from millwright_api.names import ENV_SIGNING_KEY
+from millwright_api.errors import MillwrightError, Stopped
 from millwright_api.report import Remote, RunReport
 from millwright_api.v1alpha1 import OptimizationJob
 from millwright_runner import manifest
@@ -25,12 +19,13 @@ from millwright_runner.cli import azureml, failures, screen
 from millwright_runner.cli.options import DebugOption, JsonOption, ManifestArgument, QuietOption, SetOption
 from millwright_runner.cli.places import settings
 from millwright_runner.cli.remote_views import RemoteLines, RemoteWatch
+from millwright_runner.cli.submitting import Leaving, Submission
 from millwright_runner.manifest import Manifest
 from millwright_runner.passes import StopFlag
-from millwright_runner.plan import Settings, open_output
+from millwright_runner.plan import open_output
 
 if TYPE_CHECKING:
-    from millwright_runner.remote.courier import Courier, Latest, Submitted
+    from millwright_runner.remote.courier import Submitted
 
 NAME = "submit"
 EXAMPLE = """
@@ -44,9 +39,6 @@ EXAMPLE = """
 In the manifest: execution: {azureML: {compute: gpu, environment: {image: …}}}.
 The login is Azure's own: AZURE_CLIENT_ID and its like, a managed identity, or `az login`.
 """
-
-GRACE_SECONDS = 10.0
-"""After Ctrl-C while the job is on its way: how long an answer is waited for, to stop what arrived there."""
 
 DetachOption = Annotated[
     bool,
@@ -79,7 +71,7 @@ def command(
         screen.tell_ignored(_ignored(job.job))
     again = shlex.join(["millwright", "submit", str(path), *(word for text in sets or () for word in ("--set", text))])
     try:
-        submission = _Submission.of(job, again, settings(job, None))
+        submission = Submission.of(job, again, settings(job, None))
         if cancel:
             _tell_canceled(submission.courier.cancel(), json=json, quiet=quiet)
             return
@@ -104,87 +96,8 @@ def _ignored(job: OptimizationJob) -> list[str]:
     return given + (["spec.search.parallelTrials"] if several else [])
 
 
-@dataclass(frozen=True)
-class _Submission:
-    """A job to be submitted.
-
-    Attributes:
-        manifest: what, and where its parts were written.
-        again: the command line that does the same again.
-        settings: where things lie on this machine.
-        courier: who speaks to Azure ML.
-    """
-
-    manifest: Manifest
-    again: str
-    settings: Settings
-    courier: Courier
-
-    @classmethod
-    def of(cls, job: Manifest, again: str, chosen: Settings) -> _Submission:
-        """Asks nobody.
-
-        Raises:
-            InvalidManifest: the manifest does not say how to run on Azure ML.
-        """
-        from millwright_runner.remote.courier import Courier
-        from millwright_runner.remote.errand import Errand
-
-        errand = Errand(job.job, job.base, {})
-        assert errand.wanted  # raises
-        return cls(job, again, chosen, Courier(errand, chosen.home, grace=GRACE_SECONDS))
-
-    def latest(self) -> Latest | None:
-        """Returns the newest job of this manifest.
-
-        Raises:
-            MillwrightError: nobody can be asked; all that is wrong.
-        """
-        try:
-            return self.courier.latest()
-        except UserError:
-            self.check()
-            raise
-
-    def result(self, latest: Latest) -> RunReport | None:
-        """Returns a job's report, where its end was told and its model is what the output holds; else None."""
-        from millwright_runner.published import read_published
-
-        report = latest.report
-        if not latest.told or report is None or report.artifact is None:
-            return None
-        there = read_published(open_output(self.manifest.job.spec.output, self.settings))
-        if there is None or there.tree.digest != report.artifact.digest:
-            return None
-        return report.model_copy(update={"artifact": report.artifact.model_copy(update={"uri": there.uri})})
-
-    def check(self) -> list[str]:
-        """Looks at all that the manifest names, here and on Azure ML, before anything costs; returns notes.
-
-        Raises:
-            MillwrightError: what is wrong; all of it.
-        """
-        from concurrent.futures import ThreadPoolExecutor
-
-        from millwright_runner.look import look
-
-        with ThreadPoolExecutor(1) as pool:
-            there = pool.submit(self.courier.check)
-            here = look(self.manifest.job, self.settings, has_folder=True)
-            checked = there.result()
-        problems = [*here.problems, *checked.problems]
-        if problems:
-            raise failures.all_of(problems)
-        notes = [*here.notes, *checked.notes]
-        if os.environ.get(ENV_SIGNING_KEY) and not self.manifest.job.spec.output.sign:
-            notes.append(
-                f"the key in {ENV_SIGNING_KEY} is not handed over: spec.output.sign does not ask for a signature"
-            )
-        return notes
-
-
 def _followed(
-    submission: _Submission, *, checks: bool, detach: bool, json: bool, quiet: bool, debug: bool
+    submission: Submission, *, checks: bool, detach: bool, json: bool, quiet: bool, debug: bool
 ) -> RunReport | None:
     """Submits the job, or finds it, and follows it to its end; None when nobody is to follow.
 
@@ -198,7 +111,7 @@ def _followed(
             screen.tell_notes(notes)
     if not quiet:
         _tell_where(submission.manifest)
-    log, leaving = None if debug else screen.nameless_log(), _Leaving()
+    log, leaving = None if debug else screen.nameless_log(), Leaving()
     with screen.libraries_kept_off(log) as console, _view(console, quiet=quiet, plain=debug) as view, leaving.on(view):
         view.about(submission.manifest.job)
         sent = submission.courier.submit(view.progress, leaving.stop)
@@ -218,47 +131,7 @@ def _followed(
     return report
 
 
-class _Leaving:
-    """Turns signals into the end of following: the job goes on there. Until there is one, into a stop.
-
-    Attributes:
-        stop: asks for a stop before the job is submitted.
-        sent: whether it is.
-        left: set when nobody follows any more.
-        number: the signal.
-    """
-
-    def __init__(self) -> None:
-        self.stop, self.sent, self.left, self.number = StopFlag(), False, threading.Event(), 0
-
-    @contextlib.contextmanager
-    def on(self, view: RemoteWatch) -> Iterator[None]:
-        """While a job is submitted and followed."""
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            """Ends the following; the second Ctrl-C ends the process."""
-            if self.number == number == signal.SIGINT:
-                view.abandon()
-                os._exit(128 + number)
-            self.number = number
-            self.stop.request(number)
-            self.left.set()
-            if not self.sent:
-                again = "; Ctrl-C again leaves at once" if number == signal.SIGINT else ""
-                view.stopping(f"{signal.Signals(number).name}: stopping before there is a job{again}")
-
-        before = {}
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-                before[number] = signal.signal(number, handle)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def _left(submission: _Submission, remote: Remote, number: int, log: BinaryIO | None) -> failures.RunFailed:
+def _left(submission: Submission, remote: Remote, number: int, log: BinaryIO | None) -> failures.RunFailed:
     message = f"{signal.Signals(number).name}: no longer followed; the job goes on on Azure ML as {remote.name}"
     stopped = Stopped(message, signal=number)
     stopped.hint = f"follow it again: {submission.again}; cancel it: {submission.again} --cancel"
@@ -282,7 +155,7 @@ def _tell_where(job: Manifest) -> None:
         sys.stderr.write(f"{label:<{azureml.LABEL}}{text}\n")
 
 
-def _tell_detached(submission: _Submission, sent: Submitted, *, json: bool, quiet: bool) -> None:
+def _tell_detached(submission: Submission, sent: Submitted, *, json: bool, quiet: bool) -> None:
     remote = sent.remote
     follow, cancel = submission.again, f"{submission.again} --cancel"
     if json:
@@ -311,7 +184,7 @@ def _tell_canceled(canceled: Sequence[Remote], *, json: bool, quiet: bool) -> No
             sys.stdout.write("nothing of it runs on Azure ML\n")
 
 
-def _tell(submission: _Submission, report: RunReport, *, json: bool, quiet: bool) -> None:
+def _tell(submission: Submission, report: RunReport, *, json: bool, quiet: bool) -> None:
     from millwright_runner.cli.summary import base_of, closing_text
 
     if json:
