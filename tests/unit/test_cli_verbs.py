@@ -260,6 +260,11 @@ class TestPlan:
             ("gs://bucket/x", "InvalidManifest: --cache: found 'gs://bucket/x', expected s3://bucket/key"),
             ("s3://B", "InvalidManifest: --cache: found 's3://B', expected s3://bucket/key"),
             (
+                "https://a.blob.core.windows.net/c?sv=1&sig=secret",
+                "InvalidManifest: --cache: found an address with a query, expected one without\n"
+                "  hint: https://a.blob.core.windows.net/c, and what follows ? in AZURE_STORAGE_SAS_TOKEN\n",
+            ),
+            (
                 "",
                 "InvalidManifest: --cache: found nothing, expected a folder, s3://bucket/key or https://account.blob.core.windows.net/container/key",
             ),

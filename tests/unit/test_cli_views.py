@@ -336,6 +336,11 @@ class TestSummary:
         assert "aws s3 cp --recursive s3://team-a/models/abc/ model\nORT_" in text
         assert "og.Model('model')" in text
 
+    def test_so_is_one_in_blob_storage(self) -> None:
+        text = try_it("https://team.blob.core.windows.net/models/abc/", ONNX_GENAI, "base")
+
+        assert "azcopy copy --recursive 'https://team.blob.core.windows.net/models/abc/*' model\nORT_" in text
+
     def test_so_is_the_model_that_an_adapter_sits_on(self) -> None:
         text = try_it("/models/out/abc/", HF_ADAPTER, "s3://team-a/base/")
 

@@ -151,6 +151,25 @@ class TestTheStatement:
         assert model["uri"] == f"hf://models/microsoft/Phi-3@{COMMIT}"
         assert model["digest"]["gitCommit"] == COMMIT
 
+    def test_what_lies_in_a_workspace_is_named_without_whose_it_is(self, ground: Ground) -> None:
+        plan, where = ground.plan(), "azureml://registries/azureml/models/phi/versions/3"
+        written = plan.job.model_dump(mode="json", exclude_unset=True)
+        written["spec"]["model"] = {
+            "azureML": {
+                "name": "phi",
+                "subscriptionId": "subscription-1",
+                "resourceGroup": "group-1",
+                "workspace": "ws-1",
+            }
+        }
+        model = replace(plan.model, facts=replace(plan.model.facts, where=where))
+        from_workspace = replace(plan, job=OptimizationJob.model_validate(written), model=model)
+
+        said = provenance(from_workspace, []).decode()
+
+        assert json.loads(said)["predicate"]["buildDefinition"]["resolvedDependencies"][0]["uri"] == where
+        assert not [name for name in ("subscription-1", "group-1", "ws-1") if name in said]
+
     def test_it_holds_no_folder_of_the_machine(self, ground: Ground) -> None:
         ground.output = {"path": str(ground.folder / "out")}
         ground.run(model={"path": str(ground.folder / "base")})

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from millwright_api.errors import AccessDenied, InvalidManifest, NoSpaceLeft
+from millwright_api.v1alpha1 import AzureBlobLocation
 from millwright_runner import volumes
 from millwright_runner.manifest import Manifest
 from millwright_runner.plan import Settings
@@ -68,7 +69,9 @@ def place_named(text: str, where: str) -> Location | Path:
     """
     if re.match(r"^[a-zA-Z][a-zA-Z0-9+.-]*://", text):
         kind = kind_of(text)
-        if "?" in text:  # a shared access signature, as the portal offers it: no message may show it
+        if (
+            kind is AzureBlobLocation and "?" in text
+        ):  # a shared access signature, as the portal offers it: no message may show it
             raise InvalidManifest(
                 "found an address with a query, expected one without",
                 where=where,
