@@ -78,6 +78,15 @@ class TestTheDefinition:
         assert part.items() <= job.environment.items()
         assert job.definition["displayName"] == "emotion: trial [10.0], steps 0:1"
 
+    def test_of_a_searchs_end_has_its_trials_in_the_snapshot_for_they_may_be_long(self, ground: CourierGround) -> None:
+        trials = json.dumps({"best": 1, "trials": [{"number": 1, "at": [10.0]}] * 500})
+
+        job = ground.submit({"MILLWRIGHT_TRIALS": trials, "MILLWRIGHT_STEPS": "0:2"}, UID)
+
+        assert job.definition["displayName"] == "emotion: the search's end"
+        assert "MILLWRIGHT_TRIALS" not in job.environment
+        assert json.loads(sent(ground, job)["job/part.json"]) == {"MILLWRIGHT_TRIALS": trials}
+
     def test_of_a_serverless_machine_has_its_size_and_tier(self, ground: CourierGround) -> None:
         ground.execution = {"compute": None, "instanceType": "Standard_NC24ads_A100_v4", "tier": "Spot"}
 
