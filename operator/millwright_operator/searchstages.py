@@ -78,6 +78,7 @@ def _without_accelerators(resources: Resources) -> Resources:
     """What is made lies in the cache: to publish it takes no device."""
 
     def plain(asked: dict[str, Amount]) -> dict[str, Amount]:
+        """Keeps what a node itself has."""
         return {name: amount for name, amount in asked.items() if not accelerators({name: 1})}
 
     return resources.model_copy(update={"limits": plain(resources.limits), "requests": plain(resources.requests)})

@@ -45,6 +45,7 @@ def ask(question: Callable[[], T], heed: Callable[[], None]) -> T:
     answers: queue.SimpleQueue[tuple[bool, T | BaseException]] = queue.SimpleQueue()
 
     def run() -> None:
+        """Asks, and passes on what came of it."""
         try:
             answers.put((True, question()))
         except BaseException as error:

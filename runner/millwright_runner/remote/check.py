@@ -212,6 +212,7 @@ def _near(environments: Any, name: str, holder: str) -> str | None:
     from azure.core.exceptions import AzureError
 
     def of(found: Iterable[Any], key: str) -> list[str]:
+        """One thing of each; of none where it may not be listed."""
         try:
             return [str(getattr(one, key)) for one in found]
         except AzureError:

@@ -117,9 +117,11 @@ class Courier:
         """
 
         def heed() -> None:
+            """Heeds a stop."""
             stop.check("stopped before there was a job on Azure ML")
 
         def tell(error: MillwrightError) -> None:
+            """Says why it takes so long."""
             observer(as_progress(self._errand, f"Azure ML: {error.message}; trying again", None))
 
         try:

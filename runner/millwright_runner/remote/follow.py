@@ -181,7 +181,10 @@ class Following:
         hard = min(HARD_SECONDS, self.grace * HARD_SHARE)
 
         def soon(limit: float) -> Callable[[], None]:
+            """Gives up so many seconds after the stop was asked for."""
+
             def heed() -> None:
+                """Gives up when it is time."""
                 if time.monotonic() - began > limit:
                     raise _Turn
 

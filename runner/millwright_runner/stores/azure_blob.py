@@ -143,6 +143,7 @@ class AzureBlobStore(ObjectStore):
 
     def _page(self, prefix: str, token: str | None, most: int) -> _Page:
         def attempt() -> _Page:
+            """Asks for one page."""
             pages: Any = self._line.container.list_blobs(
                 name_starts_with=prefix or None, include=["metadata"], results_per_page=most
             ).by_page(token)

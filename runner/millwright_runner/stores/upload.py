@@ -121,6 +121,7 @@ class Upload(ABC):
                     yield number, data
 
         def work(part: tuple[int, bytes]) -> tuple[T, int]:
+            """Sends a part."""
             return send(*part), len(part[1])
 
         with closing(ahead(work, numbered())) as sent:
