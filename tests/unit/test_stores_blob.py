@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from millwright_api.errors import (
     LoginFailed,
     MillwrightError,
     StoreNotFound,
+    UserError,
     WrongTenant,
 )
 from millwright_api.v1alpha1 import AzureBlobLocation
@@ -232,6 +234,14 @@ class TestWhatDoesNot:
         location = BlobGround(bare).location(f"{bare.uri}x", proxy.endpoint)
 
         refused(location, text.partition("sig=")[2])
+
+
+class TestWithoutTheSdks:
+    def test_what_to_install_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "millwright_runner.stores.azure_blob", None)
+
+        with pytest.raises(UserError, match="Azure's SDKs are not installed here"):
+            open_store(AzureBlobLocation(uri="https://t.blob.core.windows.net/c"))
 
 
 class TestTokens:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from millwright_api.errors import UserError
 from millwright_api.v1alpha1 import AzureBlobLocation
 from millwright_runner.stores.locations import Location
 
@@ -137,13 +138,23 @@ def open_store(location: Location | Path, uri: str | None = None, *, credential:
         uri: of a folder: what a person calls it, when that is not its path.
         credential: of a place in Azure Blob Storage: what opens it, as azure-storage-blob takes it (AzureNamedKeyCredential,
             AzureSasCredential or TokenCredential); None: what the environment has.
+
+    Raises:
+        UserError: this place cannot be opened: malformed, no credentials for it, or without the libraries that it takes.
     """
     if isinstance(location, Path):
         from millwright_runner.stores.file import FileStore
 
         return FileStore(location, uri)
     if isinstance(location, AzureBlobLocation):
-        from millwright_runner.stores.azure_blob import AzureBlobStore  # takes a second: only for Azure
+        try:
+            from millwright_runner.stores.azure_blob import AzureBlobStore  # takes a second: only for Azure
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"Azure's SDKs are not installed here ({error})",
+                where=location.uri,
+                hint="pip install -c requirements.lock '.[runner,azure]'; of the images, azure and runner have them",
+            ) from error
 
         return AzureBlobStore(location, credential=credential)
     from millwright_runner.stores.s3 import S3Store  # boto3 takes half a second: only for S3
