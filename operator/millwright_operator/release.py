@@ -131,11 +131,13 @@ def _create(resource: Resource, children: Children, platform: Platform, now: dat
         return (_warning(resource, found), drop(resource))
     if not runs_there(spec):
         return (drop(resource),)
+    left = [pod for pod in children.pods if not pod.finished]
+    if not all(_lost(pod, now) for pod in left):
+        return (LookAgain(LOST_SECONDS),)
     # Finalizers as they are, on top of what was seen: a look at an old copy creates nothing that nobody would remove
     fence = PatchFinalizers(resource.finalizers, resource.resource_version)
     # Pods are asked for once more, of the API server: one that was not seen yet may still submit. Those that are lost are known
-    lost = any(pod.role in COURIERS and not pod.finished for pod in children.pods)
-    alone = None if lost else {names.LABEL_JOB: resource.key.name}
+    alone = None if left else {names.LABEL_JOB: resource.key.name}
     return (fence, CreateJob(manifests.cancel_job(resource, spec, platform), alone))
 
 

@@ -201,15 +201,19 @@ class Cluster:
             self.wrong.append("it is gone, and runs on Azure ML")
         for name in [name for name, job in self.jobs.items() if job["metadata"].get("ownerReferences")]:
             self.delete_job(name)
-        for name in [n for n, m in self.manifests.items() if m["metadata"]["ownerReferences"][0]["kind"] != "Job"]:
-            del self.manifests[name]
+        self._collect_garbage()
+
+    def _collect_garbage(self) -> None:
+        """ConfigMaps whose owner is gone go."""
+        owners = {job["metadata"]["uid"] for job in self.jobs.values()} | (set() if self.gone else {UID})
+        for name, found in list(self.manifests.items()):
+            if found["metadata"]["ownerReferences"][0]["uid"] not in owners:
+                del self.manifests[name]
 
     def delete_job(self, name: str) -> None:
         """Deletes a Job, in the background: it is gone at once, its pods end on their own time."""
-        if job := self.jobs.pop(name, None):
-            uid = job["metadata"]["uid"]
-            for map_ in [n for n, m in self.manifests.items() if m["metadata"]["ownerReferences"][0]["uid"] == uid]:
-                del self.manifests[map_]
+        if self.jobs.pop(name, None):
+            self._collect_garbage()
             for pod in list(self.pods.values()):
                 if pod["metadata"]["ownerReferences"][0]["name"] == name:
                     self.delete_pod(pod["metadata"]["name"])
@@ -412,6 +416,7 @@ class Cluster:
     def tick(self, seconds: float = 3) -> None:
         """Time passes: kubelet, Job controller, Kueue and TTL controller each do a little."""
         self.now += timedelta(seconds=seconds)
+        self._collect_garbage()
         for pod in list(self.pods.values()):
             self._kubelet(pod)
         for job in list(self.jobs.values()):
