@@ -21,7 +21,7 @@ ALL_OF_IT: dict[str, Any] = {
     "compute": "arc-cluster",
     "instanceType": "gpu-large",
     "instanceCount": 1,
-    "environment": {"image": "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04:latest", "conda": "name: x\n"},
+    "environment": {"image": "registry.example/azureml/openmpi4.1.0-ubuntu22.04:latest", "conda": "name: x\n"},
     "identity": {"type": "Managed", "clientId": "0f0f0f0f-0000-4000-8000-000000000000"},
     "priority": "High",
     "tags": {"team": "a", "cost centre": ""},
