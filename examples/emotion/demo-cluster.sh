@@ -6,7 +6,7 @@
 #
 # It starts the project's own test cluster and leaves it up (make cluster-down takes it down). Another one is used instead
 # when MILLWRIGHT_TEST_KUBECONFIG names it; then these say where images and S3 are: MILLWRIGHT_TEST_OPERATOR_IMAGE,
-# _PREFLIGHT_IMAGE and _RUNNER_IMAGE, AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and
+# _PREFLIGHT_IMAGE, _AZURE_IMAGE and _RUNNER_IMAGE, AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and
 # MILLWRIGHT_TEST_POD_S3_ENDPOINT where pods reach S3 at another address. MILLWRIGHT_TEST_RELEASE names another release.
 set -euo pipefail
 shopt -s inherit_errexit
@@ -33,6 +33,7 @@ if [[ -n ${MILLWRIGHT_TEST_KUBECONFIG:-} ]]; then
   export KUBECONFIG=$MILLWRIGHT_TEST_KUBECONFIG
   OPERATOR_IMAGE=${MILLWRIGHT_TEST_OPERATOR_IMAGE:?names the operator image} \
     PREFLIGHT_IMAGE=${MILLWRIGHT_TEST_PREFLIGHT_IMAGE:?names the preflight image} \
+    AZURE_IMAGE=${MILLWRIGHT_TEST_AZURE_IMAGE:?names the image for Azure} \
     RUNNER_IMAGE=${MILLWRIGHT_TEST_RUNNER_IMAGE:?names the runner image}
   : "${AWS_ENDPOINT_URL_S3:?says where S3 is}" "${AWS_ACCESS_KEY_ID:?}" "${AWS_SECRET_ACCESS_KEY:?}"
   export AWS_ENDPOINT_URL_S3 AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
@@ -48,6 +49,7 @@ export AWS_REGION=${AWS_REGION:-us-east-1}
 images=()
 use_image operator "$OPERATOR_IMAGE"
 use_image preflight "$PREFLIGHT_IMAGE"
+use_image azure "$AZURE_IMAGE"
 use_image runner "$RUNNER_IMAGE"
 
 say "Millwright, by its Helm chart: the operator is a pod with a ServiceAccount of its own."

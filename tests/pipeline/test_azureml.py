@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.azureml.stub import Azure
 from tests.courierground import CourierGround
-from tests.pipeline.jobs import job, lora
+from tests.pipeline.jobs import job, lora, wait_for
 
 from millwright_runner.verification import verify
 
@@ -22,15 +22,13 @@ def test_a_training_that_is_stopped_goes_on_in_the_next_job(
     azure.executor.environment |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     shutil.copytree(phi3, tmp_path / "model")
     shutil.copyfile(rows, tmp_path / "rows.jsonl")
-    training = lora(training={"maxSteps": 100, "loggingSteps": 5})
-    made = job(Path("model"), Path("rows.jsonl"), "unused", training, checkpoint={"everySteps": 50})["spec"]
+    training = lora(training={"maxSteps": 200, "loggingSteps": 5})
+    made = job(Path("model"), Path("rows.jsonl"), "unused", training, checkpoint={"everySteps": 10})["spec"]
     ground.spec = {key: made[key] for key in ("model", "data", "passes", "checkpoint")}
 
     first, job_there = ground.submitted(grace=1)
-    first.wait_for("training")
-    first.stop.request(
-        15
-    )  # the courier's time is too short for a soft end: the job is canceled, and saves a checkpoint
+    wait_for(lambda: [*ground.store.list(".millwright/checkpoints/")])
+    first.stop.request(15)  # its time is too short for a soft end: the job is canceled, and saves a checkpoint
     stopped = first.end()
     job_there.wait("Canceled")
     second = ground.start().end()

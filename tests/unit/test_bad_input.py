@@ -291,9 +291,9 @@ BOUNDS = [
 ]
 
 REFERENCES = [
-    Bad("two model sources", "InvalidManifest", "spec.model", "s3 and path are given", "exactly one of huggingFace, s3, path, volume", SECOND_MODEL),
-    Bad("no model source", "InvalidManifest", "spec.model", "none is given", "exactly one of huggingFace, s3, path, volume", {"spec.model": {}}),
-    Bad("two outputs", "InvalidManifest", "spec.output", "s3 and path are given", "exactly one of s3, path, volume", {"spec.output.s3": {"uri": "s3://models/x/"}}),
+    Bad("two model sources", "InvalidManifest", "spec.model", "s3 and path are given", "exactly one of huggingFace, s3, azureBlob, azureML, path, volume", SECOND_MODEL),
+    Bad("no model source", "InvalidManifest", "spec.model", "none is given", "exactly one of huggingFace, s3, azureBlob, azureML, path, volume", {"spec.model": {}}),
+    Bad("two outputs", "InvalidManifest", "spec.output", "s3 and path are given", "exactly one of s3, azureBlob, path, volume", {"spec.output.s3": {"uri": "s3://models/x/"}}),
     Bad("text and chat at once", "InvalidManifest", "spec.data[0]", "both are given", "exactly one of text, chat", {"spec.data.0.chat": {}}),
     Bad("data that are not declared", "InvalidManifest", "spec.passes[0].lora.trainData", "no data set is called 'trian'", "did you mean 'train'?", {f"{LORA}.trainData": "trian"}),
     Bad("evaluation data that are not declared", "InvalidManifest", "spec.passes[0].lora.evalData", "no data set is called 'holdout'", "possible: train", {f"{LORA}.evalData": "holdout"}),

@@ -199,7 +199,7 @@ def test_an_endless_file_is_read_only_up_to_the_bound() -> None:
         (("kind: Opt", "kind: opt"), "job.yaml:2: kind: found 'optimizationJob', expected OptimizationJob (did you mean 'OptimizationJob'?)"),
         (("128", "'128'"), "job.yaml:12: spec.data[0].text.maxLength: found '128', expected a whole number, 2 to 1048576 (write it without quotes)"),
         (("phi3-emotion", "Phi3"), "job.yaml:3: metadata.name: found 'Phi3', expected lower-case letters, digits and dashes, no dash at either end, up to 52 characters"),
-        (("{path: model}", "{path: model, s3: {uri: s3://team/k}}"), "job.yaml:5: spec.model: exactly one of huggingFace, s3, path, volume is needed; s3 and path are given"),
+        (("{path: model}", "{path: model, s3: {uri: s3://team/k}}"), "job.yaml:5: spec.model: exactly one of huggingFace, s3, azureBlob, azureML, path, volume is needed; s3 and path are given"),
     ],
 )  # fmt: skip
 def test_a_problem_is_told_with_file_and_line(change: tuple[str, str], message: str) -> None:
@@ -208,7 +208,7 @@ def test_a_problem_is_told_with_file_and_line(change: tuple[str, str], message: 
 
 def test_what_is_missing_is_told_at_the_line_of_its_parent() -> None:
     assert refused(write(JOB.replace("  output: {path: out}\n", ""))) == [
-        "job.yaml:4: spec.output: is missing (expected a mapping with s3, path, volume, replace, sign)"
+        "job.yaml:4: spec.output: is missing (expected a mapping with s3, azureBlob, path, volume, replace, sign)"
     ]
 
 
@@ -311,13 +311,13 @@ def test_an_olive_workflow_is_taken_as_it_is() -> None:
 
 
 def test_what_an_import_leaves_out_is_told() -> None:
-    elsewhere = {"systems": {"aml": {"type": "AzureML", "config": {"aml_compute": "gpu"}}}, "host": "aml"}
+    elsewhere = {"systems": {"box": {"type": "Docker", "config": {"image_name": "olive"}}}, "host": "box"}
 
     found = manifest.load(write(json.dumps(OLIVE | elsewhere), "flow.json"))
 
     assert [line.partition(" = ")[0] for line in found.imported] == [
-        "systems.aml.type",
-        "systems.aml.config.aml_compute",
+        "systems.box.type",
+        "systems.box.config.image_name",
         "host",
     ]
 

@@ -16,7 +16,7 @@ class TestUnits:
         ("test", "unit"),
         [
             ("TestTheApiServer::test_is_killed_and_back_and_all_goes_on", ALONE),
-            ("TestTheOperator::test_is_killed_twenty_times_during_five_jobs", ALONE),
+            ("TestTheOperator::test_is_killed_twenty_times_during_five_jobs_and_one_on_azure_ml", ALONE),
             ("TestTheOperator::test_another", "tests/cluster/test_faults.py"),
         ],
     )
