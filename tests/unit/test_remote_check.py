@@ -62,6 +62,12 @@ class TestTheCompute:
         assert (problem.reason, problem.where) == ("ComputeNotFound", f"{WHERE}.compute")
         assert str(problem).endswith("the workspace has no compute 'gpuu' (did you mean 'gpu'?)")
 
+    def test_that_is_a_placeholder_is_told_with_those_that_there_are(self, ground: CourierGround) -> None:
+        problem = only(ground, compute="Your Azure AI Studio / Azure Machine Learning Service Compute Name")
+
+        assert (problem.reason, problem.where) == ("ComputeNotFound", f"{WHERE}.compute")
+        assert str(problem).endswith("Compute Name' (possible: gpu)")
+
     def test_that_is_stopped_is_told_with_how_to_start_it(self, ground: CourierGround) -> None:
         ground.azure.compute("mine", "ComputeInstance", state="Stopped")
 
@@ -125,6 +131,12 @@ class TestTheEnvironment:
 
         assert (problem.reason, problem.where) == ("EnvironmentNotFound", f"{WHERE}.environment")
         assert str(problem).endswith("(did you mean 'runner'?)")
+
+    def test_whose_image_is_a_placeholder_is_refused(self, ground: CourierGround) -> None:
+        problem = only(ground, environment={"image": "Your Azure Machine Learning Service docker"})
+
+        assert (problem.reason, problem.where) == ("InvalidManifest", f"{WHERE}.environment.image")
+        assert problem.message == "'Your Azure Machine Learning Service docker' is no image's name"
 
     def test_of_a_version_that_is_absent_is_told_with_its_versions(self, ground: CourierGround) -> None:
         problem = only(ground, environment={"name": "runner", "version": "9"})

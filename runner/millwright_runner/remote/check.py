@@ -3,6 +3,7 @@ Nothing is changed."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,9 @@ RUNS_JOBS = {
     "virtualmachine": "machine",
 }
 """Kinds of compute that run command jobs, and what a person calls them."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What may be asked for by name; a placeholder of an imported workflow is none."""
 
 GONE = {"failed", "canceled", "deleting", "deleted", "detaching", "detached"}
 """States of provisioning in which a compute runs nothing."""
@@ -110,16 +114,18 @@ def _compute(errand: Errand, wanted: AzureML, workspace: Coordinates) -> list[st
     with asking_workspace(workspace):
         computes = client(workspace).compute
         try:
-            found = computes.get(wanted.compute)
-        except ResourceNotFoundError as error:
+            found = computes.get(wanted.compute) if NAME.fullmatch(wanted.compute) else None
+        except ResourceNotFoundError:
+            found = None
+        except AttributeError as error:  # the SDK stumbles over kinds that it knows only in part
+            raise _no_jobs(wanted.compute, "of a kind that Azure's SDK cannot read", where) from error
+        if found is None:
             names = [str(one.name) for one in computes.list()]
             raise ComputeNotFound(
                 f"the workspace has no compute {wanted.compute!r}",
                 where=where,
-                hint=close_names(wanted.compute, names, f"workspace {workspace.workspace}"),
-            ) from error
-        except AttributeError as error:  # the SDK stumbles over kinds that it knows only in part
-            raise _no_jobs(wanted.compute, "of a kind that Azure's SDK cannot read", where) from error
+                hint=suggest(wanted.compute, names) if names else "it has none at all",
+            )
     kind = _plain(found.type).lower()
     if kind not in RUNS_JOBS:
         raise _no_jobs(wanted.compute, f"of kind {found.type}", where)

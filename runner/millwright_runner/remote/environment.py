@@ -25,7 +25,7 @@ def environment_of(wanted: AzureMLEnvironment, base: Path) -> Environment | str:
         base: the manifest's folder.
 
     Raises:
-        InvalidManifest: the conda file or the build's folder is not there, or is none.
+        InvalidManifest: the image is no image's name; the conda file or the build's folder is not there, or is none.
     """
     if wanted.name is not None:
         return reference(wanted)
@@ -38,6 +38,9 @@ def environment_of(wanted: AzureMLEnvironment, base: Path) -> Environment | str:
             missing = folder if not folder.is_dir() else file
             raise InvalidManifest(f"there is no {missing.name}", where=f"{WHERE}.build", hint=missing_path(missing))
         return Environment(build=BuildContext(path=str(folder.absolute()), dockerfile_path=wanted.build.dockerfile))
+    if any(letter.isspace() for letter in str(wanted.image)):
+        hint = "such as registry.example/millwright/runner:1; a placeholder is to be replaced"
+        raise InvalidManifest(f"{wanted.image!r} is no image's name", where=f"{WHERE}.image", hint=hint)
     return Environment(image=wanted.image, conda_file=conda_of(wanted, base))
 
 
