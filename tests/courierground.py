@@ -160,7 +160,7 @@ class Going:
             return next((one for one in self.told if words in one.message), None)
 
         with self._news:
-            if not self._news.wait_for(lambda: found() is not None or not self._thread.is_alive(), 30):
+            if not self._news.wait_for(lambda: found() is not None or not self._thread.is_alive(), 120):
                 raise TimeoutError(f"never said {words!r}, but {[one.message for one in self.told]}; {self._error!r}")
         one = found()
         assert one is not None, f"{[one.message for one in self.told]}; {self._error!r}"
@@ -168,7 +168,7 @@ class Going:
 
     def end(self) -> RunReport:
         """Waits for its end."""
-        self._thread.join(60)
+        self._thread.join(300)
         assert not self._thread.is_alive(), (
             f"it still runs: {[one.message for one in self.told]}; {[job.logs for job in self._ground.azure.jobs.values()]}"
         )
