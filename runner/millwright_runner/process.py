@@ -1,11 +1,15 @@
-"""A process of ours: set up before anything is imported, and left quickly."""
+"""A process of ours: set up before anything is imported, told by signals, and left quickly."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import signal
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import NoReturn
 
 LEFT_BEHIND = ("torch", "onnxruntime", "onnxruntime_genai", "pyarrow")
@@ -41,6 +45,20 @@ def prepare(arguments: list[str]) -> None:
     if "--debug" not in arguments and not sys.warnoptions:
         os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for child processes
         warnings.simplefilter("ignore")
+
+
+@contextlib.contextmanager
+def handling(handle: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
+    """Calls something for these signals while the context lasts; not for those that are ignored, as nohup has it."""
+    before = {}
+    for number in numbers:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def leave(code: int) -> NoReturn:

@@ -33,6 +33,7 @@ from millwright_runner.cli.places import settings
 from millwright_runner.cli.watch import Watch
 from millwright_runner.cli.works import How, Once, Searched, Work
 from millwright_runner.passes import StopFlag
+from millwright_runner.process import handling
 
 NAME = "run"
 EXAMPLE = "[bold]Example[/bold]  millwright run job.yaml --set passes.finetune.training.maxSteps=20"
@@ -138,12 +139,5 @@ def _stopping(stop: StopFlag, watch: Watch) -> Iterator[None]:
         again = "; Ctrl-C again stops at once" if number == signal.SIGINT else ""
         watch.stopping(f"{signal.Signals(number).name}: stopping, a checkpoint is saved first{again}")
 
-    before = {}
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            before[number] = signal.signal(number, handle)
-    try:
+    with handling(handle, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -19,6 +19,7 @@ from millwright_runner.cli.remote_views import RemoteWatch
 from millwright_runner.manifest import Manifest
 from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Settings, open_output
+from millwright_runner.process import handling
 
 if TYPE_CHECKING:
     from millwright_runner.remote.courier import Courier, Latest
@@ -135,12 +136,5 @@ class Leaving:
                 again = "; Ctrl-C again leaves at once" if number == signal.SIGINT else ""
                 view.stopping(f"{signal.Signals(number).name}: stopping before there is a job{again}")
 
-        before = {}
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-                before[number] = signal.signal(number, handle)
-        try:
+        with handling(handle, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

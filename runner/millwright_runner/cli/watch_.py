@@ -24,6 +24,7 @@ from millwright_runner.cli.jobs.look import Look, happening, look
 from millwright_runner.cli.options import DebugOption
 from millwright_runner.cli.summary import try_it
 from millwright_runner.cli.trials import ROWS
+from millwright_runner.process import handling
 from millwright_runner.stores.locations import is_uri
 from millwright_runner.words import duration, plural, size
 
@@ -256,12 +257,5 @@ def _interrupted(inbox: SimpleQueue[Any]) -> Iterator[None]:
         """Wakes who waits; a SimpleQueue may be put to from a signal handler."""
         inbox.put(("signal", number))
 
-    before = {}
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, handle)
-    try:
+    with handling(handle, signal.SIGTERM, signal.SIGINT):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -88,22 +88,15 @@ class AzureBlobStore(ObjectStore):
             return None
         return None if _is_folder(found) else Stat(found.size, _etag(found), (found.metadata or {}).get("sha256"))
 
-    def read(self, key: str, *, first: int | None = None, start: int = 0) -> Blob | None:
-        """See `Store.read`."""
-        known = self.stat(key) if first is not None else None
-        if first is not None and (known is None or known.size <= start or first == 0):
-            return None if known is None else Blob(b"", known.etag)  # the service has no range of nothing
-        part: dict[str, Any] = {} if first is None else {"offset": start, "length": first}
+    def _read(self, key: str, start: int, length: int | None) -> Blob:
+        part: dict[str, Any] = {} if length is None else {"offset": start, "length": length}
 
         def attempt() -> Blob:
             """Reads the whole answer, or fails as a whole."""
-            answer = self._line.blob(self._key(key)).download_blob(max_concurrency=1, **part)
+            answer = self._line.blob(key).download_blob(max_concurrency=1, **part)
             return Blob(bytes(answer.readall()), _etag(answer.properties))
 
-        try:
-            return self._line.patiently(attempt)
-        except Absent:
-            return None
+        return self._line.patiently(attempt)
 
     def put(self, key: str, file: Path, sha256: str, on_bytes: Callable[[int], None] | None = None) -> None:
         """See `Store.put`."""

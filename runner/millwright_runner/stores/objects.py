@@ -29,8 +29,8 @@ class ObjectStore(ABC):
         """See `Store.stat`."""
 
     @abstractmethod
-    def read(self, key: str, *, first: int | None = None, start: int = 0) -> Blob | None:
-        """See `Store.read`."""
+    def _read(self, key: str, start: int, length: int | None) -> Blob:
+        """Reads an object, or so many bytes of it, which there are; the key is the server's. Raises Absent."""
 
     @abstractmethod
     def _write(self, key: str, data: bytes, *, if_absent: bool, if_match: str | None) -> None:
@@ -39,6 +39,16 @@ class ObjectStore(ABC):
     @abstractmethod
     def _range(self, key: str, etag: str, first: int, last: int) -> bytes:
         """Reads from a byte to another one, that included; raises Absent or Taken when it is another object by now."""
+
+    def read(self, key: str, *, first: int | None = None, start: int = 0) -> Blob | None:
+        """See `Store.read`."""
+        known = self.stat(key) if first is not None else None
+        if first is not None and (known is None or known.size <= start or first == 0):
+            return None if known is None else Blob(b"", known.etag)  # servers have no range of nothing
+        try:
+            return self._read(self._key(key), start, first)
+        except Absent:
+            return None
 
     def write(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> None:
         """See `Store.write`."""

@@ -91,24 +91,17 @@ class S3Store(ObjectStore):
             return None
         return Stat(head["ContentLength"], _etag(head), head.get("Metadata", {}).get("sha256"))
 
-    def read(self, key: str, *, first: int | None = None, start: int = 0) -> Blob | None:
-        """See `Store.read`."""
-        known = self.stat(key) if first is not None else None
-        if first is not None and (known is None or known.size <= start or first == 0):
-            return None if known is None else Blob(b"", known.etag)  # S3 has no range of nothing
-        arguments: dict[str, Any] = {"Key": self._key(key)}
-        if first is not None:
-            arguments["Range"] = f"bytes={start}-{start + first - 1}"
+    def _read(self, key: str, start: int, length: int | None) -> Blob:
+        arguments: dict[str, Any] = {"Key": key}
+        if length is not None:
+            arguments["Range"] = f"bytes={start}-{start + length - 1}"
 
         def attempt() -> Blob:
             """Reads the whole answer, or fails as a whole."""
             answer = self._line.ask("get_object", **arguments)
             return Blob(answer["Body"].read(), _etag(answer))
 
-        try:
-            return self._line.patiently(attempt)
-        except Absent:
-            return None
+        return self._line.patiently(attempt)
 
     def put(self, key: str, file: Path, sha256: str, on_bytes: Callable[[int], None] | None = None) -> None:
         """See `Store.put`."""
