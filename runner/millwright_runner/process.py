@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
+from millwright_runner.cores import keep_to_limit
+
 LEFT_BEHIND = ("torch", "onnxruntime", "onnxruntime_genai", "pyarrow")
 """Libraries whose own end is slow, or now and then an abort: Arrow's threads may outlive what they use
 (apache/arrow#34314), which turned a preflight that had found all well into a pod that failed."""
@@ -33,7 +35,8 @@ def open_streams() -> None:
 
 
 def prepare(arguments: list[str]) -> None:
-    """Sets what libraries read when they are imported: no telemetry at all, and nothing of theirs on the screen."""
+    """Sets what libraries read when they are imported: no telemetry at all, nothing of theirs on the screen, and no more
+    threads than the container has cores."""
     os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
     for name, value in (
         ("TOKENIZERS_PARALLELISM", "true"),  # said aloud, else it warns after a fork
@@ -42,6 +45,7 @@ def prepare(arguments: list[str]) -> None:
         ("BITSANDBYTES_NOWELCOME", "1"),
     ):
         os.environ.setdefault(name, value)
+    keep_to_limit()
     if "--debug" not in arguments and not sys.warnoptions:
         os.environ.setdefault("PYTHONWARNINGS", "ignore")  # for child processes
         warnings.simplefilter("ignore")

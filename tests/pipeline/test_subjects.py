@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import math
 import os
@@ -401,6 +403,19 @@ class TestWhereItRuns:
         expected = "cuda" if name == "hf" and torch.cuda.is_available() else "cpu"
 
         assert opened(models[name]).device == expected
+
+    def test_genai_computes_with_as_many_threads_as_the_container_has_cores(
+        self, models: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def started(threads: int) -> int:
+            monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+            gc.collect()  # models of other tests end their threads
+            before = len(list(Path("/proc/self/task").iterdir()))
+            with contextlib.closing(opened(models["int4"])) as subject:
+                subject.generate([[7]], new_tokens=1, batch_size=1)
+                return len(list(Path("/proc/self/task").iterdir())) - before
+
+        assert started(5) - started(2) == 3
 
     @pytest.mark.parametrize(("provider", "precision"), [
         ("CUDAExecutionProvider", "fp16"), ("DmlExecutionProvider", "fp16"), ("WebGpuExecutionProvider", "fp32"),

@@ -16,6 +16,7 @@ from millwright_runner.cli import screen
 from millwright_runner.cli.failures import UsageError
 from millwright_runner.cli.named import Named, ask, find_named, load
 from millwright_runner.cli.places import home
+from millwright_runner.cores import threads
 from millwright_runner.data.tokens import Tokens, read_json
 from millwright_runner.evaluation.points import machine
 from millwright_runner.metrics import Asking, Example, Measured, Metric
@@ -161,8 +162,8 @@ def _threads(found: Named) -> int | None:
     """Returns the threads that compute; None where onnxruntime chooses by itself."""
     if found.artifact.format == ONNX_GENAI:
         decoder = read_json(found.artifact.folder / "genai_config.json")["model"]["decoder"]
-        threads = decoder.get("session_options", {}).get("intra_op_num_threads")
-        return threads if isinstance(threads, int) and threads > 0 else None
+        own = decoder.get("session_options", {}).get("intra_op_num_threads")
+        return threads() or (own if isinstance(own, int) and own > 0 else None)
     import torch
 
     return torch.get_num_threads()
@@ -172,10 +173,10 @@ def show(document: dict[str, Any]) -> None:
     """Prints what `measure` returns, for a person."""
     console = screen.results()
     here, asked = document["machine"], document["asked"]
-    threads = plural(here["threads"], "thread") if here["threads"] else "threads as onnxruntime chooses"
+    computing = plural(here["threads"], "thread") if here["threads"] else "threads as onnxruntime chooses"
     rows = [
         ("model", f"{document['model']['where']} ({document['model']['format']})"),
-        ("machine", f"{here['processor']}, {plural(here['cores'], 'core')}, {threads}, on {here['device']}"),
+        ("machine", f"{here['processor']}, {plural(here['cores'], 'core')}, {computing}, on {here['device']}"),
         (
             "asked",
             f"{asked['promptTokens']} tokens and {asked['newTokens']} new ones, {plural(asked['repeats'], 'time')} "

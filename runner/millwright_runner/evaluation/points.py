@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from millwright_api.names import fingerprint
 from millwright_api.v1alpha1 import OptimizationJob, Target
 from millwright_runner.artifact import HF, HF_ADAPTER, ONNX_GENAI
 from millwright_runner.cache import library_versions
+from millwright_runner.cores import cores
 from millwright_runner.data.tokens import load_tokens
 from millwright_runner.evaluation.bound import BoundMetric, bind_metrics
 from millwright_runner.evaluation.kept import FindMeasured
@@ -213,6 +213,5 @@ def machine() -> list[str]:
         processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     except OSError:
         processor = platform.processor()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cards = sorted(path.read_text() for path in Path("/proc/driver/nvidia/gpus").glob("*/information"))
-    return [platform.machine(), processor, str(cores), *cards]
+    return [platform.machine(), processor, str(cores()), *cards]

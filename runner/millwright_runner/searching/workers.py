@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 
 from millwright_api.errors import MillwrightError, PassFailed, Stopped
 from millwright_api.v1alpha1 import OptimizationJob
+from millwright_runner.cores import THREADS, cores
 from millwright_runner.passes import StopFlag
 from millwright_runner.plan import Settings
 from millwright_runner.searching.words import Begin, Do, Done, Raised, Stop, Told
@@ -159,11 +160,10 @@ class Workers:
 
 
 def threads(workers: int) -> dict[str, str]:
-    """Returns what of the environment lets several workers share the cores; nothing where a person has set it."""
-    if "OMP_NUM_THREADS" in os.environ:
+    """Returns what of the environment lets several workers share the cores; nothing where a person has set less."""
+    if os.environ.get(THREADS, str(cores())) != str(cores()):
         return {}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"OMP_NUM_THREADS": str(max(1, cores // workers))}
+    return {THREADS: str(max(1, cores() // workers))}
 
 
 def died(code: int) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from millwright_api.errors import InvalidModel
 from millwright_runner.artifact import Artifact
+from millwright_runner.cores import threads
 from millwright_runner.data.tokens import read_json
 from millwright_runner.subjects import Ids, Timing
 from millwright_runner.subjects.batches import batches, check_fits, end_ids, padded, pieces, stops, until_stop
@@ -157,6 +158,8 @@ class GenaiSubject:
         library = _library()
         config = library.Config(str(self.artifact.folder))
         config.overlay(json.dumps({"model": {"pad_token_id": PAD}}))
+        if count := threads():  # onnxruntime reads no variable
+            config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": count}}}}))
         if device == "cpu":
             config.clear_providers()
         return library.Model(config)
