@@ -36,6 +36,9 @@ FILES_SECONDS = 15.0
 LEAVING_SECONDS = (1.0, 2.0, 4.0, 8.0)
 """Between tries to store the certificate while one is there."""
 
+PATIENCE_SECONDS = 8.0
+"""Longest pause before a namespace that may not be read is left out: rights that were just given take a moment to hold."""
+
 SETTLED_SECONDS = 10.0
 """From the start of kopf's watches until the first comparison with what is there."""
 
@@ -117,7 +120,8 @@ async def lead(
     tasks = [asyncio.ensure_future(duty) for duty in duties]
     await asyncio.sleep(0)
     try:
-        await first(handlers.watch(controller, options.namespaces, stop), *tasks)
+        readable = [name for name in options.namespaces if name not in controller.forbidden]
+        await first(handlers.watch(controller, readable, stop), *tasks)
     finally:
         for task in tasks:
             task.cancel()
@@ -125,12 +129,14 @@ async def lead(
 
 
 async def fill(controller: Controller) -> None:
-    """Fills the cache; tries until it is filled: the API server may be away, the CRD not there yet."""
+    """Fills the cache; tries until it is filled: the API server may be away, the CRD not there yet. Namespaces that still
+    may not be read after a while are left out."""
     pause = 1.0
     while True:
         try:
             await controller.resync()
-            return
+            if not controller.forbidden or pause > PATIENCE_SECONDS:
+                return
         except ApiError as error:
             missing = error.status == 404 and names.PLURAL in str(error)
             hint = f" (is the CRD {names.PLURAL}.{names.GROUP} installed?)" if missing else ""
@@ -140,7 +146,9 @@ async def fill(controller: Controller) -> None:
 
 
 async def compare(controller: Controller, seconds: float) -> None:
-    """Compares from time to time what watches brought with what there is."""
+    """Compares from time to time what watches brought with what there is. Returns once a namespace that was left out may be
+    read: kopf begins no further watch, so the process ends, and the next one works there too."""
+    left_out = controller.forbidden
     pause = min(SETTLED_SECONDS, seconds)
     while True:
         await asyncio.sleep(pause)
@@ -152,6 +160,9 @@ async def compare(controller: Controller, seconds: float) -> None:
         else:
             if news:
                 logger.info("%d jobs had news that no watch had brought yet", news)
+            if readable := left_out - controller.forbidden:
+                logger.info("%s may be read now: this process ends, and the next one works there", ", ".join(readable))
+                return
 
 
 async def renew(options: Options, files: Files | None, controller: Controller) -> None:

@@ -55,6 +55,8 @@ class Controller:
     ) -> None:
         self._cluster, self._platform, self._metrics = cluster, platform, metrics
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
+        self.forbidden: frozenset[str] = frozenset()
+        """Namespaces that were to be worked in, and could not be read when last tried."""
         self._now = now
         self.cache = Cache()
         self.queue: WorkQueue[Key] = WorkQueue(self._work, workers=workers)
@@ -95,19 +97,39 @@ class Controller:
         job's children would look lost, and be made again. Later it finds what fell between two of kopf's watches: kopf
         lists anew after a gap and says nothing of what was deleted in it.
 
+        A namespace of several that may not be read is left out, and the others are worked in: one team's namespace that is
+        deleted, and the Role in it, is no other team's trouble. `forbidden` names them afterwards.
+
         Raises:
-            ApiError: a list was refused, or the API server is away.
+            ApiError: lists were refused everywhere, or the API server is away.
         """
         news: set[Key] = set()
+        refused: dict[str, ApiError] = {}
         for namespace in self._namespaces:
-            # Children first: a job that is listed last has all of its children in the cache
-            for kind in reversed(KINDS):
-                selector = "" if kind == "optimizationjobs" else CHILD_SELECTOR
-                listed = await self._cluster.list(kind, namespace, selector)
-                news |= self.cache.compare(kind, namespace, listed.items, listed.version, self._clock())
+            try:
+                news |= await self._compare(namespace)
+            except ApiError as error:
+                if namespace is None or error.status != 403:
+                    raise
+                refused[namespace] = error
         for key in news:
             self.queue.add(key)
+        if len(refused) == len(self._namespaces):
+            raise next(iter(refused.values()))
+        for namespace, error in refused.items():
+            logger.warning("namespace %s is left out, as it may not be read; is it gone? %s", namespace, error)
+        self.forbidden = frozenset(refused)
         return len(news)
+
+    async def _compare(self, namespace: str | None) -> set[Key]:
+        """Lists all of one namespace, or of all of them; returns the jobs that have news."""
+        news: set[Key] = set()
+        # Children first: a job that is listed last has all of its children in the cache
+        for kind in reversed(KINDS):
+            selector = "" if kind == "optimizationjobs" else CHILD_SELECTOR
+            listed = await self._cluster.list(kind, namespace, selector)
+            news |= self.cache.compare(kind, namespace, listed.items, listed.version, self._clock())
+        return news
 
     async def _work(self, key: Key) -> None:
         resource = self.cache.resource(key)

@@ -148,6 +148,48 @@ class TestStarting:
         assert against(api, monkeypatch, script) == 1
         assert "is the CRD optimizationjobs.millwright.dev installed?" in caplog.text
 
+    @pytest.mark.parametrize(
+        ("refusals", "forbidden"),
+        [pytest.param(2, set(), id="rights that come late"), pytest.param(99, {"gone"}, id="a namespace that is gone")],
+    )
+    def test_a_namespace_that_may_not_be_read_keeps_no_other_waiting(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, refusals: int, forbidden: set[str]
+    ) -> None:
+        api = FakeApi()
+        api.put(OPTJOB, optjob())
+        api.refuse("GET", "/gone/", 403, times=refusals, reason="Forbidden", message="configmaps is forbidden")
+        sleep = asyncio.sleep
+        monkeypatch.setattr(app.asyncio, "sleep", lambda _: sleep(0))
+
+        async def script(cluster: Cluster) -> tuple[int, set[str]]:
+            where = ("gone", "team-a")
+            controller = Controller(cluster, Options.read({}).platform(None), Metrics(), namespaces=where)
+            await app.fill(controller)
+            return controller.queue.depth, set(controller.forbidden)
+
+        assert against(api, monkeypatch, script) == (1, forbidden)
+        assert (
+            "namespace gone is left out, as it may not be read; is it gone? GET /api/v1/namespaces/gone" in caplog.text
+        )
+
+    def test_it_starts_again_once_a_namespace_that_was_left_out_may_be_read(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        api = FakeApi()
+        api.refuse("GET", "/back/", 403, times=3, reason="Forbidden")
+        sleep = asyncio.sleep
+        monkeypatch.setattr(app.asyncio, "sleep", lambda _: sleep(0))
+        caplog.set_level("INFO")
+
+        async def script(cluster: Cluster) -> None:
+            where = ("back", "team-a")
+            controller = Controller(cluster, Options.read({}).platform(None), Metrics(), namespaces=where)
+            await controller.resync()
+            await asyncio.wait_for(app.compare(controller, 300), 10)
+
+        against(api, monkeypatch, script)
+        assert "back may be read now: this process ends, and the next one works there" in caplog.text
+
 
 class TestAnEndpointThatCannotBe:
     def test_stops_nothing_when_its_port_is_taken(
