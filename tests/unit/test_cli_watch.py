@@ -21,6 +21,7 @@ echo "$*" >>{folder}/calls
 case "$*" in
   *"get events.events.k8s.io"*) echo $$ >>{folder}/pids; cat {folder}/events; exec sleep 60 ;;
   *"get namespaces"*) cat {folder}/namespaces; exit 0 ;;
+  *"get-contexts"*) cat {folder}/contexts; exit 0 ;;
   *"--output=name"*) cat {folder}/names; exit 0 ;;
 esac
 echo $$ >>{folder}/pids
@@ -94,7 +95,7 @@ def replay(tmp_path: Path) -> Replay:
     (folder / "kubectl").write_text(REPLAY.format(folder=folder))
     (folder / "kubectl").chmod(0o755)
     (folder / "turn").write_text("0")
-    for name in ("events", "names", "namespaces"):
+    for name in ("events", "names", "namespaces", "contexts"):
         (folder / name).touch()
     return Replay(CliGround.make(tmp_path), folder)
 
@@ -264,7 +265,8 @@ class TestWhatIsNotThere:
             (REFUSED, "ClusterUnreachable", "kubectl get namespaces"),
             ("Error in configuration: context was not found for specified context: zz", "ClusterUnreachable", "same context"),
             ('Error from server (Forbidden): optimizationjobs.millwright.dev "x" is forbidden: User "bob" cannot get resource', "AccessDenied", "get and watch"),
-            ("error: You must be logged in to the server (the server has asked for the client to provide credentials)", "AccessDenied", "get and watch"),
+            ("error: You must be logged in to the server (the server has asked for the client to provide credentials)", "AccessDenied", "log in"),
+            ("The connection to the server localhost:8080 was refused - did you specify the right host or port?", "ClusterUnreachable", "name one with KUBECONFIG or --kubeconfig"),
         ],
     )  # fmt: skip
     def test_a_cluster_that_says_no_is_exit_2_with_what_helps(
@@ -278,6 +280,26 @@ class TestWhatIsNotThere:
         assert said.err.startswith(f"{reason}: team-a/emotion: ")
         assert hint in said.err.splitlines()[1]
         assert "memcache" not in said.err
+
+    def test_so_does_a_context(self, replay: Replay) -> None:
+        replay.record(err='error: context "prdo" does not exist\n', code=1)
+        (replay.folder / "contexts").write_text("prod\nstaging\n")
+
+        said = replay.watch("team-a/emotion", "--context", "prdo")
+
+        assert said.err.splitlines() == [
+            'ClusterUnreachable: team-a/emotion: context "prdo" does not exist',
+            "  hint: did you mean 'prod'?",
+        ]
+
+    @pytest.mark.parametrize("job", ["team-a/emotion", "Team/Emotion"])
+    def test_for_programs_stdout_has_statuses_only_and_so_nothing_then(self, replay: Replay, job: str) -> None:
+        replay.record(err='Error from server (NotFound): namespaces "team-a" not found\n', code=1)
+
+        said = replay.watch(job, "--json")
+
+        assert (said.code, said.out) == (2, "")
+        assert said.err.startswith(("JobNotFound: ", "UsageError: "))
 
     @pytest.mark.parametrize("job", ["a/b/c", "/emotion", "team-a/", "Team/Emotion", "team-a/emotion;true"])
     def test_what_is_no_name_is_refused_before_kubectl_is_asked(self, replay: Replay, job: str) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -100,12 +100,14 @@ def command(
     Asks through kubectl. Ctrl-C ends the watching; the job goes on. Exit code 0: complete; 3: a constraint failed; 1: it
     failed otherwise.
     """
-    target = _target(job, context, kubeconfig)
     inbox: SimpleQueue[Any] = SimpleQueue()
     watches = Watches()
     try:
+        target = _target(job, context, kubeconfig)
         with _interrupted(inbox), _view(json=json) as view:
             ended = _Watching(target, inbox, watches, view).until_it_ends()
+    except MillwrightError as error:
+        _fail(error, json=json)
     finally:
         watches.end()
     if isinstance(ended, signal.Signals):
@@ -116,13 +118,17 @@ def command(
         assert failed is not None  # that is what Failed means
         logs = f"kubectl logs -n {ended.namespace} -l millwright.dev/job={ended.name} --tail=50"
         kind = JobMissedGate if failed.reason == ConstraintsNotMet.__name__ else JobFailed
-        error = kind(failed.reason, failed.message or "it failed", where=ended.title, hint=f"logs: {logs}")
-        if json:
-            failures.tell(error, screen.people())
-            raise typer.Exit(error.exit_code)
-        raise error
+        _fail(kind(failed.reason, failed.message or "it failed", where=ended.title, hint=f"logs: {logs}"), json=json)
     if not json:
         sys.stdout.write(f"\n{result(ended, screen.results())}\n")
+
+
+def _fail(error: MillwrightError, *, json: bool) -> NoReturn:
+    """Ends with an error; with --json stdout has statuses and nothing else, so that who reads its lines is not disturbed."""
+    if not json:
+        raise error
+    failures.tell(error, screen.people())
+    raise typer.Exit(failures.exit_code(error))
 
 
 def result(ended: Look, console: Console | None = None) -> str:

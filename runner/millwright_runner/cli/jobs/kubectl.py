@@ -190,16 +190,34 @@ def explain(message: str, target: Target) -> MillwrightError:
             where=str(target),
             hint="install Millwright on it: docs/install.md",
         )
-    if "(Forbidden)" in message or "logged in" in message or "Unauthorized" in message:
+    if "(Forbidden)" in message:
         return AccessDenied(message, where=str(target), hint="watching takes get and watch on " + RESOURCE)
-    return ClusterUnreachable(
-        message, where=str(target), hint="does `kubectl get namespaces` work with the same context?"
-    )
+    if "logged in" in message or "Unauthorized" in message:
+        return AccessDenied(
+            message, where=str(target), hint="the kubeconfig's token or certificate is not accepted: log in"
+        )
+    return ClusterUnreachable(message, where=str(target), hint=_way_in(message, target))
+
+
+def _way_in(message: str, target: Target) -> str:
+    """Returns what may help where no cluster was reached."""
+    if missing := re.search(r'context "(.*)" does not exist', message):
+        known = _lines(["kubectl", *target.options, "config", "get-contexts", "--output=name"])
+        if known is not None:
+            return close_names(missing[1], known, "the kubeconfig")
+    if "localhost:8080" in message:
+        return "this is where kubectl looks without a kubeconfig: name one with KUBECONFIG or --kubeconfig"
+    return "does `kubectl get namespaces` work with the same context?"
 
 
 def _names(command: list[str]) -> list[str] | None:
+    lines = _lines(command)
+    return None if lines is None else [line.partition("/")[2] for line in lines]
+
+
+def _lines(command: list[str]) -> list[str] | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIST_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return [line.partition("/")[2] for line in done.stdout.split()]
+    return done.stdout.split()
