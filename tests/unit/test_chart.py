@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.chart import CHART, NAMESPACE, Object, helm, of_kind, refusal, render, the
+from tests.chart import CHART, NAMESPACE, Object, helm, of_kind, refusal, render, template, the
 
 from millwright_operator.options import Options
 
@@ -63,6 +63,31 @@ class TestTheChart:
         names = [found["metadata"]["name"] for found in yaml.load_all(text, yaml.CSafeLoader) if found]
 
         assert [name for name in names if ":" not in name and "." not in name and len(name) > 60] == []
+
+    def test_a_release_with_dots_in_its_name_has_a_service_without(self) -> None:
+        text = helm("template", "team.a", CHART).stdout
+
+        assert the(list(filter(None, yaml.load_all(text, yaml.CSafeLoader))), "Service")["metadata"]["name"] == (
+            "team-a-millwright-progress"
+        )
+
+    def test_names_that_yaml_would_read_as_numbers_or_truth_are_text(self) -> None:
+        flags = ("--set-string", "serviceAccount.name=42,priorityClassName=7,progress.tls.existingSecret=1")
+        text = helm("template", "true", CHART, "--namespace", "1234", "--set-json", 'watchNamespaces=["99"]', *flags)
+        objects = [found for found in yaml.load_all(text.stdout, yaml.CSafeLoader) if found]
+
+        named = [found["metadata"] for found in objects] + [
+            role for found in objects for role in found.get("subjects", [])
+        ]
+        namespaces = {each["namespace"] for each in named if "namespace" in each}
+        deployment = the(objects, "Deployment")["spec"]
+
+        assert namespaces == {"1234", "99"}
+        assert deployment["selector"]["matchLabels"]["app.kubernetes.io/instance"] == "true"
+        assert pod(objects)["serviceAccountName"] == "42"
+        assert pod(objects)["priorityClassName"] == "7"
+        assert pod(objects)["volumes"][1]["secret"]["secretName"] == "1"
+        assert {type(value) for value in environment(objects).values()} == {str, dict}
 
 
 class TestTheOperatorsPod:
@@ -147,6 +172,71 @@ class TestTheOperatorsPod:
         labels = deployment["template"]["metadata"]["labels"]
         assert labels["team"] == "ml"
         assert labels.items() >= deployment["selector"]["matchLabels"].items()
+
+    def test_no_key_stands_twice_whatever_labels_and_annotations_are_given(self) -> None:
+        # Kustomize, and so Flux's and Argo CD's post-rendering, refuses a mapping that has a key twice
+        values = {
+            "podLabels": {"app.kubernetes.io/name": "other", "app.kubernetes.io/part-of": "other"},
+            "podAnnotations": {"kubectl.kubernetes.io/default-container": "other"},
+        }
+
+        rendered = template(values | {"crds.enabled": False}).stdout
+
+        assert [list(found) for found in yaml.load_all(rendered, NoKeyTwice) if found] != []
+
+
+class NoKeyTwice(yaml.SafeLoader):
+    """Refuses a mapping with a key that stands in it twice, which PyYAML itself takes."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        assert sorted(set(keys)) == sorted(keys), f"twice: {keys}{node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
+class TestTheCertificatesPod:
+    """It has to get past what the namespace demands of pods, as the operator has: else nothing starts."""
+
+    def test_it_is_labelled_placed_and_limited_as_the_operator_is(self) -> None:
+        placed = {
+            "nodeSelector": {"pool": "system"},
+            "tolerations": [{"key": "system", "operator": "Exists"}],
+            "priorityClassName": "system-cluster-critical",
+            "imagePullSecrets": [{"name": "registry"}],
+            "resources": {"limits": {"cpu": "1", "memory": "384Mi"}},
+        }
+        more = {"podLabels": {"team": "ml"}, "podAnnotations": {"sidecar.example/inject": "false"}}
+
+        template = the(render(**placed, **more), "Job")["spec"]["template"]
+
+        assert template["metadata"]["labels"]["team"] == "ml"
+        assert template["metadata"]["annotations"] == {"sidecar.example/inject": "false"}
+        assert template["spec"]["containers"][0]["resources"]["limits"]["cpu"] == "1"
+        assert {name: template["spec"][name] for name in placed if name != "resources"} == {
+            name: value for name, value in placed.items() if name != "resources"
+        }
+
+    def test_it_goes_to_the_operators_nodes_but_not_away_from_its_pods(self) -> None:
+        near: Object = {"preferredDuringSchedulingIgnoredDuringExecution": []}
+
+        spec = pod(render(affinity={"nodeAffinity": near, "podAntiAffinity": near}), "Job")
+
+        assert spec["affinity"] == {"nodeAffinity": near}
+
+    @pytest.mark.parametrize(
+        ("values", "same"),
+        [
+            ({"logLevel": "DEBUG"}, True),
+            ({"resources__limits__memory": "1Gi"}, False),
+            ({"podLabels": {"a": "b"}}, False),
+        ],
+        ids=str,
+    )
+    def test_another_pod_is_a_job_of_another_name(self, values: dict[str, Any], same: bool) -> None:
+        # Rendered by a GitOps controller the revision is always 1, and a Job's pods can't be changed
+        first, second = (the(render(**each), "Job")["metadata"]["name"] for each in ({}, values))
+
+        assert (first == second) is same
 
 
 class TestTheOperatorsSettings:
@@ -287,6 +377,15 @@ class TestOptions:
         assert [port["port"] for rule in policy["ingress"] for port in rule["ports"]] == ["probes", "progress"]
         assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53, 443, 6443]
 
+    def test_a_network_policy_holds_for_the_certificates_job_too(self) -> None:
+        # In a namespace that denies by default it would reach no API server, and the operator would wait for its Secret
+        objects = render(networkPolicy__enabled=True)
+
+        chosen = the(objects, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"].items()
+
+        for kind in ("Deployment", "Job"):
+            assert chosen <= the(objects, kind)["spec"]["template"]["metadata"]["labels"].items()
+
     def test_a_network_policy_lets_in_who_reads_metrics(self) -> None:
         monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 
@@ -321,6 +420,17 @@ class TestWhatIsRefused:
             ({"logFormat": "xml"}, "'/logFormat'", "'json', 'plain'"),
             ({"fullnameOverride": "x" * 37}, "'/fullnameOverride'", "maxLength"),
             ({"networkPolicy__apiServerPorts": []}, "'/networkPolicy/apiServerPorts'", "minItems"),
+            ({"networkPolicy__apiServerPorts": None}, "'/networkPolicy'", "missing property 'apiServerPorts'"),
+            ({"preflight__deadlineSeconds": None}, "'/preflight'", "missing property 'deadlineSeconds'"),
+            ({"preflight__resources": None}, "'/preflight'", "missing property 'resources'"),
+            ({"logLevel": None}, "''", "missing property 'logLevel'"),
+            ({"serviceAccount": None}, "''", "missing property 'serviceAccount'"),
+            ({"fullnameOverride": "1st"}, "'/fullnameOverride'", "does not match pattern"),
+            (
+                {"progress__tls__existingSecret": "My_Secret"},
+                "'/progress/tls/existingSecret'",
+                "does not match pattern",
+            ),
         ],
         ids=str,
     )
@@ -336,6 +446,25 @@ class TestWhatIsRefused:
         )
 
         assert "the certificate comes from existingSecret (ours) or from certManager, not from both" in told
+
+    @pytest.mark.parametrize(
+        "repository", ["https://registry.example/op", "registry.example/op:1.2", "registry.example/Team/op", "op/"]
+    )
+    def test_what_is_no_repository_is_refused_in_words(self, repository: str) -> None:
+        told = refusal(images__azure__repository=repository)
+
+        assert (
+            f"images.azure.repository: {repository} is none; it has the form registry:port/path in lower case" in told
+        )
+
+    @pytest.mark.parametrize(
+        "repository", ["op", "registry.example:5000/a_b/c--d.e", "[fd00::1]:5000/op", "10.0.0.1/op"]
+    )
+    def test_what_is_a_repository_is_taken(self, repository: str) -> None:
+        assert pod(render(images__operator__repository=repository))["containers"][0]["image"] == f"{repository}:0.1.0"
+
+    def test_a_release_whose_service_could_not_be_made_is_refused_in_words(self) -> None:
+        assert "choose another release name, or set fullnameOverride" in helm("template", "1st", CHART).stderr
 
     def test_no_object_of_the_schema_takes_keys_it_does_not_know(self) -> None:
         def open_objects(schema: Any, path: str = "") -> list[str]:

@@ -11,7 +11,7 @@
 - {name: MILLWRIGHT_PREFLIGHT_RESOURCES, value: {{ toJson .Values.preflight.resources | quote }}}
 - {name: MILLWRIGHT_PREFLIGHT_DEADLINE, value: {{ .Values.preflight.deadlineSeconds | quote }}}
 - {name: MILLWRIGHT_LEASE_NAME, value: {{ include "millwright.fullname" . }}}
-- {name: MILLWRIGHT_LEASE_NAMESPACE, value: {{ .Release.Namespace }}}
+- {name: MILLWRIGHT_LEASE_NAMESPACE, value: {{ .Release.Namespace | quote }}}
 - {name: MILLWRIGHT_LOG_FORMAT, value: {{ .Values.logFormat }}}
 - {name: MILLWRIGHT_LOG_LEVEL, value: {{ .Values.logLevel }}}
 {{- if .Values.allowRemoteCode }}

@@ -1,10 +1,12 @@
+{{/* A release's name may have dots, a Service's may not. */}}
 {{- define "millwright.fullname" -}}
+{{- $release := .Release.Name | replace "." "-" }}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride }}
-{{- else if contains .Chart.Name .Release.Name }}
-{{- .Release.Name | trunc 36 | trimSuffix "-" }}
+{{- else if contains .Chart.Name $release }}
+{{- $release | trunc 36 | trimSuffix "-" }}
 {{- else }}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 36 | trimSuffix "-" }}
+{{- printf "%s-%s" $release .Chart.Name | trunc 36 | trimSuffix "-" }}
 {{- end }}
 {{- end }}
 
@@ -15,17 +17,23 @@
 
 {{- define "millwright.selector" -}}
 app.kubernetes.io/name: millwright
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end }}
 
 {{- define "millwright.labels" -}}
 app.kubernetes.io/name: millwright
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: millwright
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* Of a pod: [root, the chart's own labels]; its own win. */}}
+{{- define "millwright.podLabels" -}}
+{{- $own := index . 1 | fromYaml }}
+{{- mergeOverwrite (dict) ((index . 0).Values.podLabels | default dict) $own (dict "app.kubernetes.io/part-of" "millwright") | toYaml }}
 {{- end }}
 
 {{- define "millwright.serviceAccount" -}}
@@ -97,6 +105,16 @@ capabilities: {drop: [ALL]}
 
 {{/* Said here in words: a schema can only say that something does not fit. */}}
 {{- define "millwright.check" -}}
+{{- $name := include "millwright.fullname" . }}
+{{- if not (regexMatch "^[a-z]" $name) }}
+{{- fail (printf "the name %s begins all names, and a Service's begins with a letter; choose another release name, or set fullnameOverride" $name) }}
+{{- end }}
+{{- $path := "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*" }}
+{{- range $name, $image := .Values.images }}
+{{- if not (regexMatch (printf "^([A-Za-z0-9.-]+(:[0-9]+)?/|\\[[0-9A-Fa-f:]+\\](:[0-9]+)?/)?%s(/%s)*$" $path $path) $image.repository) }}
+{{- fail (printf "images.%s.repository: %s is none; it has the form registry:port/path in lower case, without https:// before it, and the tag is images.%s.tag" $name $image.repository $name) }}
+{{- end }}
+{{- end }}
 {{- $tls := .Values.progress.tls }}
 {{- if and $tls.existingSecret $tls.certManager.enabled }}
 {{- fail (printf "progress.tls: the certificate comes from existingSecret (%s) or from certManager, not from both" $tls.existingSecret) }}
