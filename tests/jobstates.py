@@ -118,17 +118,18 @@ def complete() -> Json:
     )
 
 
-def failed() -> Json:
-    message = "attempt 3 of 3: the container was killed for memory: limit 2Gi"
+def failed(
+    reason: str = "OOMKilled", message: str = "attempt 3 of 3: the container was killed for memory: limit 2Gi"
+) -> Json:
     return job(
         {
             "phase": "Failed",
             "startTime": START,
             "completionTime": END,
             "conditions": [
-                condition("Ready", "False", "OOMKilled", message, END),
-                condition("Failed", "True", "OOMKilled", message, END),
-                condition("Stalled", "True", "OOMKilled", message, END),
+                condition("Ready", "False", reason, message, END),
+                condition("Failed", "True", reason, message, END),
+                condition("Stalled", "True", reason, message, END),
             ],
             "passes": [step("finetune", "Failed", seconds=12.0), step("merge"), step("genai", stage=1)],
         }

@@ -121,6 +121,21 @@ class TestHowItEnds:
             "  hint: logs: kubectl logs -n team-a -l millwright.dev/job=emotion --tail=50",
         ]
 
+    def test_the_log_that_a_message_ends_with_is_shown_below_it_and_not_counted_as_problems(
+        self, replay: Replay
+    ) -> None:
+        replay.record(
+            states.failed("PassFailed", "spec.passes[0].lora: lora failed: RuntimeError: no\nTraceback\n  line 1")
+        )
+
+        said = replay.watch()
+
+        assert said.err.splitlines()[-4:-1] == [
+            "PassFailed: team-a/emotion: spec.passes[0].lora: lora failed: RuntimeError: no",
+            "  Traceback",
+            "    line 1",
+        ]
+
     def test_for_programs_stdout_has_nothing_but_a_line_for_each_change(self, replay: Replay) -> None:
         replay.record(states.running(20), states.running(20), states.failed())
 

@@ -9,7 +9,15 @@ from typing import BinaryIO
 from rich.console import Console
 from rich.text import Text
 
-from millwright_api.errors import MillwrightError, PassFailed, Stopped, TrialsFailed, TryAgain, UserError
+from millwright_api.errors import (
+    ConstraintsNotMet,
+    MillwrightError,
+    PassFailed,
+    Stopped,
+    TrialsFailed,
+    TryAgain,
+    UserError,
+)
 from millwright_api.report import RunReport
 from millwright_runner.unforeseen import InternalError, as_failure
 from millwright_runner.words import plural
@@ -42,6 +50,36 @@ class RemoteFailed(MillwrightError):
     def reason(self) -> str:
         """The run's."""
         return self.report.reason
+
+
+class JobFailed(MillwrightError):
+    """A job on a cluster ended without a model; the reason is the job's own.
+
+    Args:
+        reason: of the condition.
+        message: of the condition.
+        where: the job.
+        hint: where its logs are.
+
+    Attributes:
+        tail: lines below the message: the end of a traceback or of a log.
+    """
+
+    def __init__(self, reason: str, message: str, *, where: str, hint: str) -> None:
+        first, *self.tail = message.split("\n")
+        super().__init__(first, where=where, hint=hint)
+        self._reason = reason
+
+    @property
+    def reason(self) -> str:
+        """The condition's."""
+        return self._reason
+
+
+class JobMissedGate(JobFailed):
+    """The job made a model, or a search made several, and none met the constraints."""
+
+    exit_code = ConstraintsNotMet.exit_code
 
 
 class RunFailed(Exception):
@@ -98,7 +136,7 @@ def tell(error: MillwrightError, console: Console, details: Path | None = None) 
     else:
         head.append(f": {plural(len(lines), 'problem')}", style="not bold default")
     console.print(head, soft_wrap=True)
-    for line in [*lines, *(error.tail if isinstance(error, RemoteFailed) else ())]:
+    for line in [*lines, *(error.tail if isinstance(error, RemoteFailed | JobFailed) else ())]:
         console.print(f"  {line}", soft_wrap=True)
     for label, text in (("hint", error.hint or _hint(error)), ("details", str(details) if details else None)):
         if text:
@@ -116,6 +154,8 @@ def _hint(error: MillwrightError) -> str | None:
 
 __all__ = [
     "InternalError",
+    "JobFailed",
+    "JobMissedGate",
     "RemoteFailed",
     "RunFailed",
     "UsageError",

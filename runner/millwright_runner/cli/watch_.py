@@ -57,32 +57,6 @@ JsonLinesOption = Annotated[
 ]
 
 
-class JobFailed(MillwrightError):
-    """The job ended without a model; the reason is the job's own.
-
-    Args:
-        reason: of the condition.
-        message: of the condition.
-        where: the job.
-        hint: where its logs are.
-    """
-
-    def __init__(self, reason: str, message: str, *, where: str, hint: str) -> None:
-        super().__init__(message, where=where, hint=hint)
-        self._reason = reason
-
-    @property
-    def reason(self) -> str:
-        """The condition's."""
-        return self._reason
-
-
-class JobMissedGate(JobFailed):
-    """The job made a model, or a search made several, and none met the constraints."""
-
-    exit_code = ConstraintsNotMet.exit_code
-
-
 class JobDeleted(MillwrightError):
     """The job was deleted while it was watched."""
 
@@ -117,7 +91,7 @@ def command(
         failed = ended.condition("Failed")
         assert failed is not None  # that is what Failed means
         logs = f"kubectl logs -n {ended.namespace} -l millwright.dev/job={ended.name} --tail=50"
-        kind = JobMissedGate if failed.reason == ConstraintsNotMet.__name__ else JobFailed
+        kind = failures.JobMissedGate if failed.reason == ConstraintsNotMet.__name__ else failures.JobFailed
         _fail(kind(failed.reason, failed.message or "it failed", where=ended.title, hint=f"logs: {logs}"), json=json)
     if not json:
         sys.stdout.write(f"\n{result(ended, screen.results())}\n")
