@@ -92,6 +92,20 @@ class Tell:
 
 
 @dataclass(frozen=True)
+class AskWhy:
+    """Ask the Job controller's Events why a Job gets no pod; what they say is part of the next look.
+
+    Attributes:
+        job, uid: of the Job.
+        since: RFC 3339; what is older counts no more. Empty: all counts.
+    """
+
+    job: str
+    uid: str
+    since: str
+
+
+@dataclass(frozen=True)
 class LookAgain:
     """Reconcile once more after so many seconds, whatever happens."""
 
@@ -99,5 +113,14 @@ class LookAgain:
 
 
 Action = (
-    CreateJob | PatchJob | DeleteJob | ApplyManifest | DeleteManifest | WriteStatus | PatchFinalizers | Tell | LookAgain
+    CreateJob
+    | PatchJob
+    | DeleteJob
+    | ApplyManifest
+    | DeleteManifest
+    | WriteStatus
+    | PatchFinalizers
+    | Tell
+    | AskWhy
+    | LookAgain
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from millwright_api.status import JobPhase, StageStatus, Status
-from millwright_operator import manifests, passes, stages
+from millwright_operator import manifests, passes, podless, stages
 from millwright_operator.actions import Action, CreateJob, DeleteJob, DeleteManifest
 from millwright_operator.case import GRACE_SECONDS, Case, Decision, applied
 from millwright_operator.clock import seconds_between, written
@@ -104,6 +104,7 @@ def _created(case: Case) -> Decision:
 def _watched(case: Case, name: str) -> State:
     pods = [pod for pod in case.pods_of(name) if not pod.finished and not pod.deleting]
     waiting = next((finding for finding in (waits_for(pod, case.spec) for pod in pods) if finding), None)
+    waiting = waiting or podless.refused(case.children, name)
     if waiting is None:
         return _validating(UNKNOWN)
     phase: JobPhase = "Stalled" if waiting.mended_by_person else "Validating"

@@ -9,7 +9,8 @@ What may be asked, and is what the chart grants. In each namespace that is watch
     jobs (batch)                  get list watch create patch delete  get: whose is the one that exists already
     pods                          list watch                          list: is a writer left
     configmaps                    list watch create patch delete      create: an apply of what is not there yet
-    events (events.k8s.io)        create                              never read: a second one of a name is a 409
+    events (events.k8s.io)        list create                         list: the Job controller's, of a Job without a
+                                                                      pod; a second one of a name is a 409
     ============================  ==================================  =============================================
 
 In all of the cluster: tokenreviews create. In the operator's own namespace: leases get create update patch, and pods

@@ -75,6 +75,7 @@ class Controller:
                 self._heard.pop(key, None)
                 self._memories.pop(key, None)
                 self._deeds.refused.pop(key, None)
+                self._deeds.podless.pop(key, None)
                 self._pace.forget(key)
             self.queue.add(key)
 
@@ -138,7 +139,8 @@ class Controller:
             return
         self._metrics.reconciles.inc()
         heard = self._heard.get(key)
-        children = replace(self.cache.children(key), refused=self._deeds.refused.get(key))
+        deeds, children = self._deeds, self.cache.children(key)
+        children = replace(children, refused=deeds.refused.get(key), podless=deeds.podless.get(key, ()))
         actions = await self._decide(resource, children, heard)
         try:
             with self._metrics.seconds.time():

@@ -17,6 +17,7 @@ from millwright_api.report import cut
 from millwright_operator.actions import (
     Action,
     ApplyManifest,
+    AskWhy,
     CreateJob,
     DeleteJob,
     DeleteManifest,
@@ -29,7 +30,7 @@ from millwright_operator.actions import (
 from millwright_operator.cache import Kind
 from millwright_operator.cluster import APPLY, FIELD_MANAGER, MERGE, ApiError, Cluster, path_of
 from millwright_operator.metrics import Metrics
-from millwright_operator.observed import Key, Refusal, Resource
+from millwright_operator.observed import Key, Podless, Refusal, Resource
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Deeds:
 
     Attributes:
         refused: jobs whose Job the API server did not take at the last try.
+        podless: Jobs that get no pod, by their OptimizationJob.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Deeds:
         self._cluster, self._take, self._forget = cluster, take, forget
         self._metrics, self._instance, self._now = metrics, instance, now
         self.refused: dict[Key, Refusal] = {}
+        self.podless: dict[Key, tuple[Podless, ...]] = {}
 
     async def do(self, resource: Resource, actions: Iterable[Action]) -> float | None:
         """Does actions on a job's behalf.
@@ -123,6 +126,8 @@ class Deeds:
                 await self._finalizers(resource, action)
             case Tell():
                 await self._tell(resource, action)
+            case AskWhy():
+                await self._ask_why(resource, action)
         return True
 
     async def _create(self, resource: Resource, action: CreateJob) -> bool:
@@ -299,3 +304,31 @@ class Deeds:
                 logger.warning("%s: the Event %s was not posted: %s", resource.key, action.reason, error)
             return
         self._metrics.wrote("event")
+
+    async def _ask_why(self, resource: Resource, action: AskWhy) -> None:
+        """Asks why a Job gets no pod. That nobody answers is not worth stopping for.
+
+        Raises:
+            Stale: it is not what was known.
+        """
+        about = f"reason=FailedCreate,regarding.uid={action.uid}"
+        try:
+            found = await self._cluster.ask("GET", path_of("events", resource.key.namespace), fieldSelector=about)
+        except ApiError as error:
+            logger.warning("%s: why Job %s gets no pod is not known: %s", resource.key, action.job, error)
+            return
+        notes = [(_last_seen(event), str(event.get("note", ""))) for event in found.get("items") or []]
+        seen, note = max(notes, default=("", ""))
+        known = self.podless.get(resource.key, ())
+        now = tuple(entry for entry in known if entry.job != action.job)
+        if note and seen >= action.since:
+            now = (*now, Podless(action.job, note))
+        if set(now) != set(known):
+            self.podless[resource.key] = now
+            raise Stale
+
+
+def _last_seen(event: Mapping[str, Any]) -> str:
+    """When an Event was seen last, RFC 3339; those that come again are counted, in one form or the other."""
+    series = (event.get("series") or {}).get("lastObservedTime")
+    return str(series or event.get("deprecatedLastTimestamp") or event.get("eventTime") or "")

@@ -19,7 +19,7 @@ from millwright_api.v1alpha1 import Spec
 from millwright_operator.observed import SeenJob, SeenPod
 from millwright_operator.text import last_lines, redacted, shown
 
-WAITING = ("SecretNotFound", "VolumeNotFound", "ImagePullFailed", "Unschedulable", "PodRefused")
+WAITING = ("SecretNotFound", "VolumeNotFound", "ImagePullFailed", "Unschedulable", "PodRefused", "PodNotCreated")
 """Reasons for which a pod may wait without an end of its own."""
 
 _REASON = re.compile(r"^[A-Z][A-Za-z0-9]{0,127}$")

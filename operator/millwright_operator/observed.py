@@ -209,18 +209,33 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Podless:
+    """Why a Job gets no pod.
+
+    Attributes:
+        job: the Job's name.
+        message: what the Job controller says.
+    """
+
+    job: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Children:
     """All that belongs to one OptimizationJob, also of its earlier specs.
 
     Attributes:
         jobs, pods, manifests: what is there.
         refused: why the Job that should be there is not; known to the process that tried, and found out again by the next.
+        podless: Jobs that get no pod, and why; likewise.
     """
 
     jobs: tuple[SeenJob, ...] = ()
     pods: tuple[SeenPod, ...] = ()
     manifests: tuple[SeenManifest, ...] = field(default=())
     refused: Refusal | None = None
+    podless: tuple[Podless, ...] = ()
 
 
 def digest_of(config_map: Body) -> str:

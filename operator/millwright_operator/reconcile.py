@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from millwright_api.status import Status
 from millwright_api.v1alpha1 import Spec
+from millwright_operator import podless
 from millwright_operator.actions import Action, DeleteJob, LookAgain, PatchJob, WriteStatus
 from millwright_operator.asking import Memory
 from millwright_operator.before import look
@@ -59,7 +60,7 @@ def reconcile(
     try:
         spec = Spec.model_validate(resource.spec)
     except ValidationError as error:
-        return _actions(resource, mine, Decision(_refused(resource, error, now)))
+        return _actions(resource, mine, Decision(_refused(resource, error, now)), now)
     stages = stages_at(spec, resource.status.search)
     case = Case(resource, resource.status, spec, stages, mine, heard, platform, now, memory or Memory())
     case.memory.begin(resource)
@@ -69,10 +70,10 @@ def reconcile(
     if must_hold(resource, spec, mine, decision.then):
         refused = decision.status if mine.refused and decision.status != resource.status else None
         return (WriteStatus(refused, resource.resource_version),) if refused else (hold(resource),)
-    return _actions(resource, mine, decision)
+    return _actions(resource, mine, decision, now)
 
 
-def _actions(resource: Resource, children: Children, decision: Decision) -> tuple[Action, ...]:
+def _actions(resource: Resource, children: Children, decision: Decision, now: datetime) -> tuple[Action, ...]:
     status, before = fitted(decision.status), resource.status
     actions: list[Action] = []
     if decision.fenced or status != before:
@@ -82,8 +83,10 @@ def _actions(resource: Resource, children: Children, decision: Decision) -> tupl
     actions += decision.then
     if status != before:
         actions += story(resource, children, status)
-    if decision.look_again is not None:
-        actions.append(LookAgain(decision.look_again))
+    actions += podless.questions(children, now)
+    again = [at for at in (decision.look_again, podless.look_again(children, now)) if at is not None]
+    if again:
+        actions.append(LookAgain(min(again)))
     return tuple(actions)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from millwright_api.status import JobPhase
-from millwright_operator import judged, manifests, passes
+from millwright_operator import judged, manifests, passes, podless
 from millwright_operator.actions import Action, CreateJob, DeleteJob, PatchJob
 from millwright_operator.asking import Question
 from millwright_operator.case import Case, Decision, applied
@@ -103,7 +103,11 @@ def _standing(at: Standing, stage: Stage, course: Course, seen: Look) -> Decisio
     queue = case.spec.execution.kubernetes.queue
     if seen.running:
         return _running(at, stage, course, seen)
-    waits = next((finding for finding in (waits_for(pod, case.spec) for pod in seen.waiting) if finding), None)
+    findings = (
+        *(waits_for(pod, case.spec) for pod in seen.waiting),
+        *(podless.refused(case.children, job.name) for job in seen.jobs.values()),
+    )
+    waits = next((finding for finding in findings if finding), None)
     phase: JobPhase = "Pending"
     if refused and course.start:
         stalled = refused.for_good

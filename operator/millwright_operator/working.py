@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from millwright_api.report import RunReport
 from millwright_api.status import JobPhase
-from millwright_operator import judged, manifests, passes, stages
+from millwright_operator import judged, manifests, passes, podless, stages
 from millwright_operator.account import attempt, backoff_limit, known
 from millwright_operator.actions import Action, CreateJob, DeleteJob, PatchJob
 from millwright_operator.case import GRACE_SECONDS, Case, Decision, applied
@@ -111,6 +111,7 @@ def _watch(at: Standing, stage: Stage, job: SeenJob) -> Decision:
         return Decision(decision.status, then)
     fresh = [pod for pod in pods if not pod.finished and not pod.deleting and not pod.ended]
     waiting = next((finding for finding in (waits_for(pod, case.spec) for pod in fresh) if finding), None)
+    waiting = waiting or podless.refused(case.children, job.name)
     if waiting:
         phase: JobPhase = "Stalled" if waiting.mended_by_person else "Pending"
         state = replace(state_of(at, phase, waiting.reason, waiting.message), stalled=waiting.mended_by_person)

@@ -15,7 +15,7 @@ WATCHED: Rights = {
     *(("batch", "jobs", verb) for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("", "pods", verb) for verb in ("list", "watch")),
     *(("", "configmaps", verb) for verb in ("list", "watch", "create", "patch", "delete")),
-    ("events.k8s.io", "events", "create"),
+    *(("events.k8s.io", "events", verb) for verb in ("list", "create")),
 }
 OWN_NAMESPACE: Rights = {
     ("coordination.k8s.io", "leases", "create"),

@@ -98,9 +98,10 @@ capabilities: {drop: [ALL]}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [list, watch, create, patch, delete]
+# list: what the Job controller says of a Job whose pods the API server refuses
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [list, create]
 {{- end }}
 
 {{/* Said here in words: a schema can only say that something does not fit. */}}

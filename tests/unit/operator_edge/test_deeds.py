@@ -17,6 +17,7 @@ from millwright_operator import seen
 from millwright_operator.actions import (
     Action,
     ApplyManifest,
+    AskWhy,
     CreateJob,
     DeleteJob,
     DeleteManifest,
@@ -29,7 +30,7 @@ from millwright_operator.actions import (
 from millwright_operator.cluster import ApiError
 from millwright_operator.deeds import WRITER_LEFT_SECONDS, Deeds, Stale
 from millwright_operator.metrics import Metrics
-from millwright_operator.observed import Refusal
+from millwright_operator.observed import Podless, Refusal
 
 OPTJOB = "/apis/millwright.dev/v1alpha1/namespaces/team-a/optimizationjobs/phi3"
 JOBS = "/apis/batch/v1/namespaces/team-a/jobs"
@@ -49,6 +50,7 @@ class Ground:
         self.gone: list[tuple[str, str]] = []
         self.metrics = Metrics()
         self.refused: Refusal | None = None
+        self.podless: tuple[Podless, ...] = ()
 
     def do(self, *actions: Action) -> float | None:
         async def main() -> float | None:
@@ -58,6 +60,7 @@ class Ground:
                     return await deeds.do(self.resource, actions)
                 finally:
                     self.refused = deeds.refused.get(self.resource.key)
+                    self.podless = deeds.podless.get(self.resource.key, ())
 
         return asyncio.run(main())
 
@@ -340,6 +343,40 @@ class TestEvents:
         assert told is not None
         assert len(told["note"].encode()) <= 1024
         assert told["note"].endswith("ü…")
+
+
+class TestAskingWhy:
+    """A Job gets no pod, and the Job controller's Events say why."""
+
+    NOTE = 'Error creating: pods "phi3-s0-" is forbidden: exceeded quota'
+    EVENTS = "/apis/events.k8s.io/v1/namespaces/team-a/events"
+
+    def event(self, ground: Ground, name: str, note: str, **seen: Any) -> None:
+        ground.api.put(f"{self.EVENTS}/{name}", {"metadata": {"name": name}, "note": note, **seen})
+
+    def test_the_latest_counts_and_is_part_of_the_next_look(self, ground: Ground) -> None:
+        self.event(ground, "a", self.NOTE, deprecatedLastTimestamp="2026-11-21T11:59:00Z")
+        self.event(ground, "b", "of an hour ago", series={"lastObservedTime": "2026-11-21T11:00:00.000001Z"})
+
+        with pytest.raises(Stale):
+            ground.do(AskWhy("phi3-s0", "u-s0", since=""))
+
+        assert ground.podless == (Podless("phi3-s0", self.NOTE),)
+        assert ground.api.last("GET", "events").query["fieldSelector"] == "reason=FailedCreate,regarding.uid=u-s0"
+
+    @pytest.mark.parametrize("seen", [{"deprecatedLastTimestamp": "2026-11-21T11:00:00Z"}, None])
+    def test_what_is_past_or_missing_says_nothing(self, ground: Ground, seen: dict[str, str] | None) -> None:
+        if seen:
+            self.event(ground, "a", self.NOTE, **seen)
+
+        assert ground.do(AskWhy("phi3-s0", "u-s0", since="2026-11-21T11:30:00Z"), LookAgain(7)) == 7
+        assert ground.podless == ()
+
+    @pytest.mark.parametrize("status", [403, 500])
+    def test_that_nobody_answers_stops_nothing(self, ground: Ground, status: int) -> None:
+        ground.api.refuse("GET", "events$", status)
+
+        assert ground.do(AskWhy("phi3-s0", "u-s0", since=""), LookAgain(7)) == 7
 
 
 def actions_of_each_kind() -> Sequence[tuple[str, Callable[[Ground], Action]]]:

@@ -21,6 +21,7 @@ WAITS = {
     "VolumeNotFound": "create the PersistentVolumeClaim; the pod starts by itself",
     "ImagePullFailed": "push the image or mend imagePullSecrets; the pod starts by itself. Another image needs another job",
     "PodRefused": "kubectl describe its pod; it starts by itself when that is mended",
+    "PodNotCreated": "mend what refuses its pods; the Job tries again by itself, within minutes",
     "Unschedulable": "add such a node or free one; the pod starts by itself",
 }
 """What a person can do about what holds a job up once it has started; its recipe is frozen then."""
