@@ -184,6 +184,10 @@ async def endpoint(options: Options, files: Files, controller: Controller, metri
         files.refresh()
     except OSError as error:
         logger.warning("the progress endpoint waits for its certificate: %s", error)
+    if options.progress_ca is not None and _text(options.progress_ca) is None:
+        logger.warning(
+            "no pod can report its progress until there is %s: the Secret needs ca.crt too", options.progress_ca
+        )
     # A pool of its own: reviews never wait for reconciles, nor reconciles for reviews
     async with connect(REVIEW_CONNECTIONS) as cluster:
         application = Endpoint(reviewer(cluster), controller.cache.pod, controller.heard, metrics).application()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -212,6 +213,23 @@ class TestAnEndpointThatCannotBe:
                 return alive
 
         assert against(FakeApi(), monkeypatch, script) is True
+
+    def test_says_that_a_certificate_without_its_ca_is_of_no_use(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        made = make(["localhost"])
+        (tmp_path / "crt").write_bytes(made.cert)
+        (tmp_path / "key").write_bytes(made.key)
+        options = Options.read({"MILLWRIGHT_PROGRESS_PORT": "0", "MILLWRIGHT_PROGRESS_CA": str(tmp_path / "ca.crt")})
+
+        async def script(cluster: Cluster) -> None:
+            controller = Controller(cluster, options.platform(None), Metrics())
+            files = Files(tmp_path / "crt", tmp_path / "key")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(app.endpoint(options, files, controller, Metrics()), 0.1)
+
+        against(FakeApi(), monkeypatch, script)
+        assert f"until there is {tmp_path}/ca.crt: the Secret needs ca.crt too" in caplog.text
 
     def test_starts_without_its_certificate_and_takes_it_when_it_comes(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
