@@ -178,6 +178,23 @@ class TestTwoReplicas:
         release.install(replicas="1")
 
 
+class TestANamespaceThatMayNotBeRead:
+    def test_keeps_no_other_from_being_worked_in(self, release: Release) -> None:
+        release.install(watchNamespaces=f"{{{release.team},{release.namespace}}}")
+        role = f"{release.namespace}:{release.name}-millwright"
+
+        # As if the namespace had gone, with all in it
+        release.cluster.kubectl("delete", "role", role, "-n", release.namespace)
+        release.cluster.kubectl("delete", "pod", release.leader(), "-n", release.namespace)
+        release.cluster.kubectl(
+            "rollout", "status", f"deployment/{release.name}-millwright", "-n", release.namespace, "--timeout=90s"
+        )
+
+        log = release.cluster.kubectl("logs", release.leader(), "-n", release.namespace)
+        assert f"namespace {release.namespace} is left out, as it may not be read" in log
+        release.install()
+
+
 class TestRights:
     def test_the_operator_may_do_its_work_where_it_watches_and_nowhere_else(self, release: Release) -> None:
         work = [
