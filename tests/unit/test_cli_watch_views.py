@@ -357,6 +357,15 @@ class TestLiveView:
 
         assert max(map(len, lines())) <= width
 
+    def test_how_a_step_ended_is_seen_on_a_narrow_screen_too(self) -> None:
+        body = states.complete()
+        body["status"]["passes"][0]["name"] = "a-name-as-long-as-the-screen-is-wide"
+        view, lines = self.view(width=40)
+
+        view.show(look(body))
+
+        assert [line[:2] for line in lines()[1:4]] == ["✓ "] * 3
+
 
 class TestResult:
     def test_it_says_where_the_model_is_and_what_it_took(self) -> None:

@@ -127,19 +127,19 @@ class LiveJob(JobView):
 
     def _steps(self, seen: Look, width: int) -> Table:
         table = Table.grid(padding=(0, 1), expand=False)
-        for _ in range(5):
-            table.add_column(no_wrap=True, overflow="ellipsis")
+        for shrinks in (False, True, False, False, True):  # else all do, and the mark is gone first
+            table.add_column(no_wrap=not shrinks, overflow="ellipsis")
         here, several = running(seen), len({entry.stage for entry in seen.passes}) > 1
         for entry in seen.passes:
             stage = Text(f"stage {entry.stage + 1}" if several else "", "dim")
             if entry.phase in OVER:
                 mark, style = MARKS[entry.phase]
-                table.add_row(Text(mark, style), entry.name, stage, "", Text(ending(finished(entry))))
+                table.add_row(Text(mark, style), _line(entry.name), stage, "", _line(ending(finished(entry))))
             elif here is not None and here.step_name == entry.name:
-                table.add_row(self._spinner, Text(entry.name, "bold"), stage, *self._running(here, seen, width))
+                table.add_row(self._spinner, _line(entry.name, "bold"), stage, *self._running(here, seen, width))
             else:
                 waits = "running" if entry.phase == "Running" else "waiting"
-                table.add_row(Text("·", "dim"), Text(entry.name, "dim"), stage, "", Text(waits, "dim"))
+                table.add_row(Text("·", "dim"), _line(entry.name, "dim"), stage, "", _line(waits, "dim"))
         return table
 
     def _running(self, here: Progress, seen: Look, width: int) -> tuple[ProgressBar | str, Text]:
@@ -148,4 +148,9 @@ class LiveJob(JobView):
             bar = ProgressBar(total=1.0, completed=share_of(here), width=20 if width < WIDE else 32)
         curve = sparkline(self._losses) if width >= WIDE else ""
         last = loss(self._losses[-1]) if self._losses and here.total else ""
-        return bar, Text("  ".join(word for word in (here.message, count(here), last, curve, left(seen)) if word))
+        return bar, _line("  ".join(word for word in (here.message, count(here), last, curve, left(seen)) if word))
+
+
+def _line(text: str, style: str = "") -> Text:
+    """Returns text that is cut where the room ends, in a column that may shrink."""
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
