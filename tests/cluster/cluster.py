@@ -175,7 +175,7 @@ def named_cluster(kubeconfig: Path) -> Cluster:
     """Any other, as the environment describes it.
 
     Raises:
-        GroundError: a variable is missing.
+        GroundError: a variable or a program is missing, the file is not there, or the API server does not answer.
     """
     variables = {target: IMAGE_VARIABLE.format(target.upper()) for target in settings.TARGETS}
     demand("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", *variables.values())
@@ -188,9 +188,28 @@ def named_cluster(kubeconfig: Path) -> Cluster:
         os.environ.get("AWS_REGION", "us-east-1"),
     )
     references = {target: os.environ[variable] for target, variable in variables.items()}
-    if shutil.which("helm") is None:
+    cluster = Cluster(kubeconfig.absolute(), s3, references, is_ground=False)
+    _demand_answer(cluster)
+    if shutil.which("helm", path=cluster.environment["PATH"]) is None:
         install.program("helm")
-    return Cluster(kubeconfig, s3, references, is_ground=False)
+    return cluster
+
+
+def _demand_answer(cluster: Cluster) -> None:
+    """Sees to it that a kubeconfig leads to a cluster: without a file kubectl asks localhost:8080, which tells nobody anything.
+
+    Raises:
+        GroundError: it does not.
+    """
+    named = f"MILLWRIGHT_TEST_KUBECONFIG names {cluster.kubeconfig}"
+    if not cluster.kubeconfig.is_file() or not cluster.kubeconfig.read_bytes().strip():
+        raise GroundError(f"{named}: there is no such file, or it is empty")
+    if shutil.which("kubectl", path=cluster.environment["PATH"]) is None:
+        raise GroundError(f"{named}, and kubectl is not on the PATH")
+    answer = cluster.command("kubectl", "get", "--raw", "/version", "--request-timeout=15s")
+    if answer.returncode:
+        said = (answer.stderr.strip().splitlines() or ["no reason was given"])[-1]
+        raise GroundError(f"{named}, and its API server cannot be used: {said}")
 
 
 def chart_values(references: Mapping[str, str]) -> list[str]:

@@ -27,7 +27,7 @@ from tests.cluster.cluster import (
     split_reference,
 )
 from tests.cluster.ground import settings
-from tests.cluster.ground.shell import GroundError, locked, turn
+from tests.cluster.ground.shell import GroundError, locked, turn, using
 from tests.cluster.ground.users import borrowed
 from tests.cluster.jobs import until
 
@@ -38,6 +38,9 @@ GIVEN = list(filter(None, os.environ.get("MILLWRIGHT_TEST_NAMESPACES", "").split
 """Where the test user may make no namespaces, or others work in theirs: those that tests may use, all there already."""
 
 TAKEN: list[str] = []
+
+MADE_BY_TESTS = "millwright-tests=true"
+"""The label of a release that tests made and may take away."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -70,15 +73,29 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def installed(cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster with Millwright installed by its chart, cluster-wide, from today's code."""
-    with locked(settings.HOME / "chart.lock"):
-        cluster.helm(
-            "upgrade", "--install", RELEASE, str(CHART), "--namespace", RELEASE_NAMESPACE, "--create-namespace",
-            "--wait", "--timeout", "3m", *chart_values(cluster.images), *only(GIVEN),
-        )  # fmt: skip
-    yield cluster
-    if not cluster.is_ground:
-        cluster.helm("uninstall", RELEASE, "--namespace", RELEASE_NAMESPACE, "--wait")
+    """The cluster with Millwright installed by its chart, cluster-wide, from today's code.
+
+    On a cluster that was named it goes with the last process of the run; what was there before the tests came stays.
+    """
+    lock = settings.HOME / "chart.lock"
+    with using(settings.HOME / "chart.users") as is_last:
+        with locked(lock):
+            ours = () if release_is_there(cluster) else ("--labels", MADE_BY_TESTS)
+            cluster.helm(
+                "upgrade", "--install", RELEASE, str(CHART), "--namespace", RELEASE_NAMESPACE, "--create-namespace",
+                "--wait", "--timeout", "3m", *chart_values(cluster.images), *only(GIVEN), *ours,
+            )  # fmt: skip
+        yield cluster
+        with locked(lock):
+            if not cluster.is_ground and is_last() and release_is_there(cluster, MADE_BY_TESTS):
+                cluster.helm("uninstall", RELEASE, "--namespace", RELEASE_NAMESPACE, "--wait")
+
+
+def release_is_there(cluster: Cluster, labels: str = "") -> bool:
+    """Whether the cluster has the release; with these labels only when they are its own."""
+    chosen = ("--selector", labels) if labels else ()
+    names = cluster.helm("list", "--short", "--namespace", RELEASE_NAMESPACE, *chosen).split()
+    return RELEASE in names
 
 
 def only(namespaces: list[str]) -> list[str]:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cluster.cluster import chart_values, split_reference
+from tests.cluster.cluster import chart_values, named_cluster, split_reference
 from tests.cluster.ground import images, install, life, namespaces, programs, settings, users
 from tests.cluster.ground.__main__ import main
-from tests.cluster.ground.shell import GroundError, locked, run, turn, wait
+from tests.cluster.ground.shell import GroundError, locked, run, turn, using, wait
 
 ROOT = Path(__file__).parents[2]
 GROUND = ROOT / "tests" / "cluster" / "ground"
@@ -147,10 +147,14 @@ class TestWithoutRoot:
     def nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(os, "geteuid", lambda: 65534)
 
-    @pytest.mark.parametrize("verb", ["up", "down"])
-    def test_what_can_be_done_is_said(self, verb: str) -> None:
+    @pytest.mark.parametrize(
+        "words",
+        [["up"], ["down"], ["install"], ["images", "--build-only"], ["stop", "s3"], ["exec", "true"], ["prune"]],
+        ids=" ".join,
+    )
+    def test_what_can_be_done_is_said_before_anything_is_built(self, words: list[str]) -> None:
         with pytest.raises(GroundError, match=r"needs root.* name another cluster with MILLWRIGHT_TEST_KUBECONFIG"):
-            main([verb])
+            main(words)
 
     def test_tests_do_not_wait_for_their_turn_first(self) -> None:
         with pytest.raises(GroundError, match="needs root"), users.borrowed("a"):
@@ -190,6 +194,56 @@ class TestTestsOnTheCluster:
         missing = ["AWS_ENDPOINT_URL_S3", "AWS_SECRET_ACCESS_KEY"]
         missing += [f"MILLWRIGHT_TEST_{target}_IMAGE" for target in ("OPERATOR", "PREFLIGHT", "AZURE", "RUNNER")]
         assert f"so these must be set too: {', '.join(missing)}" in done.stdout
+
+
+class TestANamedCluster:
+    """It is looked at before the first test; each of them would fail for the same reason, in words of Helm's or kubectl's."""
+
+    @pytest.fixture
+    def kubeconfig(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        for name in ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "given")
+        for target in settings.TARGETS:
+            monkeypatch.setenv(f"MILLWRIGHT_TEST_{target.upper()}_IMAGE", f"registry.example/{target}:1")
+        monkeypatch.setattr(settings, "BIN", tmp_path / "bin")
+        monkeypatch.setenv("PATH", str(tmp_path))
+        (tmp_path / "config").write_text("kind: Config\n")
+        return tmp_path / "config"
+
+    def kubectl(self, answer: str) -> None:
+        settings.BIN.mkdir()
+        for name in ("kubectl", "helm"):
+            (settings.BIN / name).write_text(f"#!/bin/sh\n{answer}\n")
+            (settings.BIN / name).chmod(0o755)
+
+    @pytest.mark.parametrize("content", [None, "", "\n"])
+    def test_a_file_that_is_not_there_or_empty_is_named(self, kubeconfig: Path, content: str | None) -> None:
+        kubeconfig.unlink()
+        if content is not None:
+            kubeconfig.write_text(content)
+
+        with pytest.raises(GroundError, match=rf"names {kubeconfig}: there is no such file, or it is empty"):
+            named_cluster(kubeconfig)
+
+    def test_without_kubectl_that_is_said(self, kubeconfig: Path) -> None:
+        with pytest.raises(GroundError, match="and kubectl is not on the PATH"):
+            named_cluster(kubeconfig)
+
+    def test_a_server_that_does_not_answer_is_told_in_kubectls_last_words(self, kubeconfig: Path) -> None:
+        self.kubectl(
+            'echo "E1121 memcache.go:265 noise" >&2; echo "The connection to the server was refused" >&2; exit 1'
+        )
+
+        with pytest.raises(GroundError, match=r"config, and its API server cannot be used: The connection to the ser"):
+            named_cluster(kubeconfig)
+
+    def test_one_that_answers_is_used_from_any_folder(self, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.kubectl("exit 0")
+        monkeypatch.chdir(kubeconfig.parent)
+
+        cluster = named_cluster(Path("config"))
+
+        assert (cluster.kubeconfig, cluster.is_ground) == (kubeconfig, False)
 
 
 class TestWhoUsesIt:
@@ -323,6 +377,20 @@ class TestTurns:
 
     def test_all_others_wait_for_who_is_alone(self, tmp_path: Path) -> None:
         assert not self.shared_by_two(tmp_path / "turn", first=True, second=False)
+
+
+class TestUsers:
+    def test_only_the_last_of_those_who_use_something_is_told_so(self, tmp_path: Path) -> None:
+        with using(tmp_path / "users") as first, using(tmp_path / "users") as second:
+            assert (first(), second()) == (False, True)
+
+    def test_who_died_is_not_waited_for(self, tmp_path: Path) -> None:
+        path = str(tmp_path / "users")
+        code = f"import os, pathlib\nfrom tests.cluster.ground.shell import using\nusing(pathlib.Path({path!r})).__enter__(); os._exit(1)"
+        python("-c", code, home=tmp_path)
+
+        with using(tmp_path / "users") as is_last:
+            assert is_last()
 
 
 class TestShell:

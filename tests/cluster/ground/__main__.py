@@ -43,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> None:
     """Does what the command line says."""
     given = parser().parse_args(arguments)
+    if given.verb not in ("install", "env", "logs") or (given.verb == "install" and not given.names):
+        life.demand_root()  # before anything is built for many minutes
     match given.verb:
         case "install":
             add_debian_packages()

@@ -77,3 +77,22 @@ def turn(path: Path, *, alone: bool) -> Iterator[None]:
         with locked(path.with_suffix(".gate")):
             fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
+
+
+@contextlib.contextmanager
+def using(path: Path) -> Iterator[Callable[[], bool]]:
+    """Counts this process among those who use something, and yields a question: is it the last one, and no longer counted?"""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+
+        def is_last() -> bool:
+            """Gives the place back; whoever could have it alone now is the last."""
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                fcntl.flock(file, fcntl.LOCK_UN)
+                return False
+            return True
+
+        yield is_last
