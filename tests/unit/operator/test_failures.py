@@ -91,6 +91,9 @@ class TestOutOfMemory:
             "raise execution.kubernetes.resources.limits.memory",
         )
 
+    def test_of_a_process_that_was_killed_at_once_the_peak_is_the_limit(self) -> None:
+        assert "limit 2Gi, which its peak reached; raise" in end_of(pod(137, "", "OOMKilled")).message
+
     @pytest.mark.parametrize("what", [{"role": "preflight"}, {"role": "cancel"}, {"courier": True}], ids=str)
     def test_a_pod_of_the_platforms_size_is_made_larger_by_the_platform(self, what: dict[str, Any]) -> None:
         found = end_of(pod(137, "", "OOMKilled", **what))
@@ -145,8 +148,69 @@ class TestExitCodes:
 
         assert "hf_AbCd" not in found.message
 
+    @pytest.mark.parametrize(
+        ("code", "told"),
+        [
+            (132, "SIGILL: a library uses an instruction that the node's processor has not"),
+            (134, "SIGABRT"),
+            (135, "SIGBUS: often /dev/shm is full, raise execution.kubernetes.sharedMemory"),
+            (139, "SIGSEGV: a native library crashed"),
+        ],
+    )
+    def test_a_crash_is_called_by_its_signal(self, code: int, told: str) -> None:
+        assert end_of(pod(code)).message == f"the runner broke (exit code {code}, {told})"
+
+    @pytest.mark.parametrize("code", [1, 255])
+    def test_an_ordinary_one_is_no_signal(self, code: int) -> None:
+        assert end_of(pod(code)).message == f"the runner broke (exit code {code})"
+
+
+class TestAnImageThatIsNoRunners:
+    def test_has_no_python(self) -> None:
+        found = end_of(pod(128, 'runc create failed: exec: "python": executable file not found in $PATH', "StartError"))
+
+        assert found.reason == "PodRefused"
+        assert found.message.startswith(
+            "the image 'runner:1' has no Millwright runner in it; build it from the runner's"
+        )
+        assert "spec.execution.kubernetes.image" in found.message
+
+    def test_has_a_python_without_it(self) -> None:
+        found = end_of(pod(1, "ModuleNotFoundError: No module named 'millwright_runner'"))
+
+        assert found.reason == "PodRefused"
+        assert "no Millwright runner in it" in found.message
+
+    def test_that_cannot_be_started_for_another_reason_says_the_runtimes(self) -> None:
+        found = end_of(pod(128, "exec format error", "StartError"))
+
+        assert (found.reason, found.message) == (
+            "PodRefused",
+            "the image 'runner:1' cannot be started; exec format error",
+        )
+
 
 class TestTakenAway:
+    @pytest.mark.parametrize(
+        ("message", "key"),
+        [
+            ('Usage of EmptyDir volume "scratch" exceeds the limit "64Mi". ', "scratch"),
+            ('Usage of EmptyDir volume "shm" exceeds the limit "1Gi". ', "sharedMemory"),
+            (
+                'Container runner exceeded its local ephemeral storage limit "1Gi". ',
+                "resources.limits.ephemeral-storage",
+            ),
+            (
+                "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ",
+                "resources.limits.ephemeral-storage",
+            ),
+        ],
+    )
+    def test_for_overrunning_its_own_limit_says_which_to_raise(self, message: str, key: str) -> None:
+        found = end_of(pod(137, evicted=message))
+
+        assert found.message == f"the pod was evicted: {message[:-2]}; raise execution.kubernetes.{key}"
+
     def test_by_the_kubelet(self) -> None:
         found = end_of(pod(137, "", evicted="The node was low on resource: memory."))
 
@@ -209,6 +273,14 @@ class TestWaiting:
                 "tls: x509: certificate signed by unknown authority",
                 "the registry's certificate is not trusted",
             ),
+            ("ErrImagePull", "unexpected status from HEAD request: 403 Forbidden", "the registry refuses access"),
+            (
+                "ErrImagePull",
+                "no match for platform in manifest: not found",
+                "it has no variant for the node's processor",
+            ),
+            ("ErrImagePull", "dial tcp 192.0.2.1:443: i/o timeout", "the registry cannot be reached"),
+            ("ErrImagePull", "write /var/lib/x: no space left on device", "the node's disk is full"),
             ("InvalidImageName", "couldn't parse image name", "that is no name of an image"),
             (
                 "ErrImageNeverPull",
@@ -274,7 +346,19 @@ class TestWaiting:
                 "0/3 nodes are available: 1 Insufficient memory, 2 Insufficient cpu, 3 Insufficient memory.",
                 "no node has enough cpu and memory free",
             ),
-            ("0/1 nodes are available: 1 node(s) had untolerated taint {gpu: }.", "no node takes the pod"),
+            (
+                "0/1 nodes are available: 1 node(s) had untolerated taint {gpu: }.",
+                "no node takes the pod: podTemplate.tolerations lacks a taint",
+            ),
+            (
+                "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+                "no node takes the pod: podTemplate.nodeSelector or affinity fits none",
+            ),
+            (
+                "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {gpu: }.",
+                "no node has enough cpu free: podTemplate.tolerations lacks a taint",
+            ),
+            ("0/1 nodes are available: 1 Too many pods.", "no node takes the pod"),
         ],
     )
     def test_for_a_node(self, message: str, start: str) -> None:
@@ -283,6 +367,36 @@ class TestWaiting:
         assert found is not None
         assert (found.reason, found.mended_by_person) == ("Unschedulable", False)
         assert found.message == f"{start}; the scheduler says: {message}"
+
+    def test_for_a_claim_that_has_no_volume_yet(self) -> None:
+        job = Spec.model_validate(spec(model={"volume": {"claimName": "models", "path": "phi3"}}))
+
+        found = waits_for(pod(unschedulable="0/1 nodes: pod has unbound immediate PersistentVolumeClaims."), job)
+
+        assert found is not None
+        assert found.reason == "Unschedulable"
+        assert "a PersistentVolumeClaim of models has no volume yet" in found.message
+
+    def test_for_a_key_of_a_secret_that_is_also_one_of_the_credentials(self) -> None:
+        key = {"name": "K", "valueFrom": {"secretKeyRef": {"name": "s3", "key": "key"}}}
+        changes = {"kubernetes": {"podTemplate": {"env": [{"name": "A", "value": "1"}, key]}}}
+        job = Spec.model_validate(spec(execution=changes, credentials=[{"secretName": "s3"}]))
+
+        found = waits_for(pod(waiting=("CreateContainerConfigError", "couldn't find key key in Secret team-a/s3")), job)
+
+        assert found is not None
+        assert found.message.startswith(
+            "spec.execution.kubernetes.podTemplate.env[1].valueFrom.secretKeyRef: the Secret s3"
+        )
+
+    def test_the_digits_of_a_digest_are_no_answer_of_a_registry(self) -> None:
+        image = "registry.example/team/runner@sha256:" + "403a" * 16
+        text = f'failed to resolve image "{image}": dial tcp 192.0.2.1:443: connect: connection refused'
+
+        found = waits_for(pod(waiting=("ErrImagePull", text), image=image), SPEC)
+
+        assert found is not None
+        assert found.message.endswith("cannot be pulled: the registry cannot be reached")
 
     @pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing"])
     def test_for_nothing_but_its_turn(self, reason: str) -> None:
