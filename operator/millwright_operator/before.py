@@ -16,6 +16,7 @@ from millwright_operator.clock import seconds_between, written
 from millwright_operator.conditions import Said, State, condition, conditions
 from millwright_operator.failures import WAITING, Finding, end_of, good_report, of_job, waits_for
 from millwright_operator.observed import SeenJob
+from millwright_operator.standing import still_waits
 from millwright_operator.working import work
 
 UNKNOWN = Said("Unknown", "Validating")
@@ -38,7 +39,7 @@ def look(case: Case) -> Decision:
         left = GRACE_SECONDS - seconds_between(job.completed_at, case.now)
         decision = Decision(_status(case, _validating(UNKNOWN)), look_again=max(0.1, left))
     else:
-        decision = Decision(_status(case, _watched(case, name)))
+        decision = Decision(_status(case, _watched(case, name)), then=applied(case))
     return replace(decision, then=(*_strays(case, name), *decision.then))
 
 
@@ -94,17 +95,17 @@ def _refused(case: Case, finding: Said) -> Decision:
 def _created(case: Case) -> Decision:
     body = manifests.preflight_job(case.resource, case.spec, case.platform)
     state = _validating(UNKNOWN)
-    if case.children.refused:
-        stalled = case.children.refused.for_good
-        phase: JobPhase = "Stalled" if stalled else "Validating"
-        state = State(phase, "JobNotCreated", case.children.refused.message, UNKNOWN, stalled)
+    if refused := case.refusal(body["metadata"]["name"]):
+        phase: JobPhase = "Stalled" if refused.for_good else "Validating"
+        state = State(phase, "JobNotCreated", refused.message, UNKNOWN, refused.for_good)
     return Decision(_status(case, state), then=(*applied(case), CreateJob(body)), fenced=True)
 
 
 def _watched(case: Case, name: str) -> State:
-    pods = [pod for pod in case.pods_of(name) if not pod.finished and not pod.deleting]
+    pods = [pod for pod in case.pods_of(name) if not pod.finished]
     waiting = next((finding for finding in (waits_for(pod, case.spec) for pod in pods) if finding), None)
     waiting = waiting or podless.refused(case.children, name)
+    waiting = waiting or still_waits(case, name)
     if waiting is None:
         return _validating(UNKNOWN)
     phase: JobPhase = "Stalled" if waiting.mended_by_person else "Validating"

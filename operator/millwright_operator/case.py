@@ -11,7 +11,7 @@ from millwright_operator import manifests
 from millwright_operator.actions import Action, ApplyManifest
 from millwright_operator.asking import Memory
 from millwright_operator.conditions import Said, condition
-from millwright_operator.observed import Children, Heard, Resource, SeenJob, SeenPod, digest_of
+from millwright_operator.observed import Children, Heard, Refusal, Resource, SeenJob, SeenPod, digest_of
 from millwright_operator.platform import Platform
 from millwright_operator.stages import Stage
 
@@ -59,6 +59,11 @@ class Case:
     def pods_of(self, name: str) -> list[SeenPod]:
         """Returns a Job's pods."""
         return [pod for pod in self.children.pods if pod.job == name]
+
+    def refusal(self, name: str) -> Refusal | None:
+        """Returns why a Job was not taken at the last try; None where another one was tried, as before an edit."""
+        refused = self.children.refused
+        return refused if refused and refused.job in ("", name) else None
 
     def unfinished(self, index: int) -> list[SeenPod]:
         """Returns the pods of a stage that may still write, of whichever Job."""

@@ -76,7 +76,7 @@ class SeenPod:
     """A pod of one of the Jobs: one attempt.
 
     Attributes:
-        job: the Job's name.
+        job: the Job's name; empty: it was deleted, and the pod left behind.
         phase: Pending, Running, Succeeded, Failed or Unknown.
         deleting: whether it has a deletion timestamp.
         unschedulable: the scheduler's message while it finds no node.
@@ -126,6 +126,7 @@ class SeenJob:
         suspended: spec.suspend.
         complete: its Complete condition.
         failed: reason and message of its Failed condition: PodFailurePolicy, BackoffLimitExceeded, DeadlineExceeded.
+        failing: whether it is about to fail, and its pods are being deleted: its FailureTarget condition.
         failures: status.failed: attempts that counted.
         active: pods that run or wait.
         started_at: status.startTime, set anew at each resume.
@@ -143,6 +144,7 @@ class SeenJob:
     suspended: bool = False
     complete: bool = False
     failed: tuple[str, str] | None = None
+    failing: bool = False
     failures: int = 0
     active: int = 0
     started_at: str | None = None
@@ -197,7 +199,7 @@ class Refusal:
 
     Attributes:
         message: the Job's name and the server's words.
-        job: the Job's name.
+        job: the Job's name; empty: whichever it is, as where the finalizer is refused.
         for_good: whether the same Job is refused again (it is invalid, or its name is taken); else a quota may get free.
         namespace_goes: whether that is since the namespace is being deleted.
     """

@@ -3,7 +3,8 @@
 Level-triggered: the answer depends on what is there, never on which event came. Events may be lost, repeated and
 reordered, the operator may die at any line, children may be deleted by hand: the next call goes on from what it sees.
 
-Order makes it safe to stop anywhere. Status is stored first, then what it says is done, then it is told. Each write of
+Order makes it safe to stop anywhere. Status is stored first, then it is told, then what it says is done: a Job that is
+refused must not swallow what was to be told, for the next look finds nothing new. Each write of
 status carries the resource version that was seen, so that a look at an old copy is refused by the API server: it can
 neither unsay an end nor start anything a second time. Where a Job is to be created, status is written for that alone.
 """
@@ -80,9 +81,9 @@ def _actions(resource: Resource, children: Children, decision: Decision, now: da
         told: dict[str, object] = {"progress": None, "passes": []}
         same = status.model_copy(update=told) == before.model_copy(update=told)
         actions.append(WriteStatus(status, resource.resource_version, progress_only=same and not decision.fenced))
-    actions += decision.then
     if status != before:
         actions += story(resource, children, status)
+    actions += decision.then
     actions += podless.questions(children, now)
     again = [at for at in (decision.look_again, podless.look_again(children, now)) if at is not None]
     if again:

@@ -15,14 +15,14 @@ from millwright_operator.asking import Question
 from millwright_operator.case import Case, Decision, applied
 from millwright_operator.clock import remaining
 from millwright_operator.conditions import State
-from millwright_operator.failures import Finding, of_job, waits_for
+from millwright_operator.failures import Finding, waits_for
 from millwright_operator.manifests import label
 from millwright_operator.observed import SeenJob
 from millwright_operator.remote import waits_there
 from millwright_operator.searchstages import stages_at
 from millwright_operator.segmentjobs import Look, look
 from millwright_operator.stages import Stage, trial_name
-from millwright_operator.standing import Standing, after_waiting, decided, failed, state_of, used_up
+from millwright_operator.standing import Standing, decided, failed, state_of, too_late
 from millwright_operator.trialstatus import asked, best_of, ended
 from millwright_search import space
 from millwright_search.trials import Course, Outcome, Over, Segment, Trial
@@ -36,8 +36,7 @@ def search(at: Standing, stage: Stage) -> Decision:
     outcomes = ended(case.status.search, trials)
     seen = _look(case, trials, outcomes)
     if seen.too_late:
-        finding = of_job(seen.too_late, case.pods_of(seen.too_late.name))
-        return failed(at, stage, after_waiting(case, finding), None, [])
+        return failed(at, stage, too_late(case, seen.too_late), None, [])
     if case.spec.suspend:
         return _suspend(at, stage, seen)
     left = remaining(case.spec.search.max_seconds, at.entries[:1], case.now)
@@ -64,7 +63,7 @@ def _go_on(at: Standing, stage: Stage, course: Course, seen: Look) -> Decision:
     queued = case.spec.execution.kubernetes.queue is not None
     halted = [job for job in seen.jobs.values() if job.suspended and not queued]
     if left is not None and left <= 0 and (course.start or halted):
-        return failed(at, stage, used_up(case), None, [])
+        return failed(at, stage, too_late(case), None, [])
     wrong = [DeleteJob(job.name, job.uid) for job in (*seen.strays, *seen.lost)]
     resumed = [PatchJob(job.name, {"suspend": False, **deadline}) for job in halted]
     created = [_create(case, course, segment, left) for segment in course.start]

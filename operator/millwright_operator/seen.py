@@ -67,6 +67,7 @@ def job(body: Body) -> SeenJob | None:
         suspended=bool(spec.get("suspend")),
         complete=complete is not None,
         failed=(_text(failed.get("reason")) or "", _text(failed.get("message")) or "") if failed else None,
+        failing="FailureTarget" in conditions,
         failures=_number(state.get("failed")) or 0,
         active=_number(state.get("active")) or 0,
         started_at=_text(state.get("startTime")),
@@ -82,11 +83,12 @@ def job(body: Body) -> SeenJob | None:
 
 
 def pod(body: Body) -> SeenPod | None:
-    """Returns a pod of ours as it was seen; None when it has not our labels or belongs to no Job."""
+    """Returns a pod of ours as it was seen, also one whose Job was deleted without it (--cascade=orphan), for it works on;
+    None when it has not our labels."""
     role, meta = _role(body), _meta(body)
-    of_job = next((_text(o.get("name")) for o in _items(meta.get("ownerReferences")) if o.get("kind") == "Job"), None)
-    if role is None or of_job is None:
+    if role is None:
         return None
+    of_job = next((_text(o.get("name")) for o in _items(meta.get("ownerReferences")) if o.get("kind") == "Job"), None)
     state = _mapping(body.get("status"))
     container = _named(state.get("containerStatuses"))
     now, before = _mapping(container.get("state")), _mapping(container.get("lastState"))
@@ -99,7 +101,7 @@ def pod(body: Body) -> SeenPod | None:
     return SeenPod(
         name=_text(meta.get("name")) or "",
         uid=_text(meta.get("uid")) or "",
-        job=of_job,
+        job=of_job or "",
         role=role,
         stage=_stage(body),
         phase=_text(state.get("phase")) or "Pending",

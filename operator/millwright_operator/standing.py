@@ -69,7 +69,9 @@ def decided(at: Standing, state: State, running: Stage | None = None) -> Decisio
     if running:
         progress, steps = passes.running(case, running, at.passes)
     else:
-        progress, steps = case.status.progress, at.passes if state.phase == "Running" else passes.paused(at.passes)
+        progress, steps = case.status.progress, at.passes
+        if state.phase != "Running":
+            progress, steps = passes.stopped(progress), passes.paused(steps)
     return Decision(
         case.status.model_copy(
             update={
@@ -120,18 +122,25 @@ def failed(at: Standing, stage: Stage, finding: Finding, job: SeenJob | None, po
     return Decision(status.model_copy(update={"completion_time": written(case.now), "progress": progress}))
 
 
-def after_waiting(case: Case, finding: Finding) -> Finding:
-    """Returns a finding with what kept the pods from starting: a deadline wipes them, and it is still in status."""
+def still_waits(case: Case, name: str) -> Finding | None:
+    """Returns what kept the pods of a Job from starting that is about to fail: its deadline has deleted them, and status
+    has it still. It says so until the end, which tells it."""
+    job, ready = case.job(name), condition(case.status, "Ready")
+    if job is None or not job.failing or ready is None or ready.reason not in WAITING:
+        return None
+    return Finding(ready.reason, ready.message, mended_by_person=case.status.phase == "Stalled")
+
+
+def too_late(case: Case, job: SeenJob | None = None) -> Finding:
+    """Returns why a Job was stopped, or does not start: the job's time is over. With what kept the pods from starting: a
+    deadline wipes them, and it is still in status."""
+    message = f"spec.activeDeadlineSeconds ({case.spec.active_deadline_seconds} s) is used up"
+    if job:
+        message += f": Job {job.name} ran longer than the {job.active_deadline} s that it had"
     ready = condition(case.status, "Ready")
-    if finding.reason != "DeadlineExceeded" or ready is None or ready.reason not in WAITING:
-        return finding
-    return Finding(finding.reason, f"{finding.message}; it waited: {ready.reason}: {ready.message}")
-
-
-def used_up(case: Case) -> Finding:
-    """Returns why a stage does not start: the job's time is over."""
-    limit = case.spec.active_deadline_seconds
-    return after_waiting(case, Finding("DeadlineExceeded", f"spec.activeDeadlineSeconds ({limit} s) is used up"))
+    if ready and ready.reason in WAITING:
+        message += f"; it waited: {ready.reason}: {ready.message}"
+    return Finding("DeadlineExceeded", message)
 
 
 def state_of(at: Standing, phase: JobPhase, reason: str, message: str) -> State:

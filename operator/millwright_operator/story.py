@@ -74,6 +74,11 @@ def _attempts(resource: Resource, children: Children, old: StageStatus, now: Sta
     for pod in broken[-more:] if more > 0 else []:
         finding = end_of(pod)
         yield _tell(resource, "Warning", "AttemptFailed", f"{title}: {finding.reason}: {finding.message}", pod.uid)
+    goes_on = any(job.name == now.name and not job.failing and not job.finished for job in children.jobs)
+    at_work = any(pod.job == now.name and not pod.finished for pod in children.pods)
+    if more > 0 and now.failures > len(broken) and goes_on and not at_work:
+        message = f"{title}: a pod of Job {now.name} was deleted; that costs an attempt"
+        yield _tell(resource, "Warning", "AttemptFailed", message, f"{now.name}/{now.failures + now.earlier_failures}")
 
 
 def _lost(resource: Resource, children: Children, old: StageStatus, now: StageStatus, title: str) -> Iterator[Tell]:

@@ -23,13 +23,13 @@ from millwright_operator.searchstages import conclusion, found
 from millwright_operator.stages import TRIALS, Stage
 from millwright_operator.standing import (
     Standing,
-    after_waiting,
     decided,
     failed,
     name_of,
     pending,
     state_of,
-    used_up,
+    still_waits,
+    too_late,
 )
 
 
@@ -51,7 +51,9 @@ def work(case: Case) -> Decision:
         if late < GRACE_SECONDS and _may_still_say(job, pods, report):
             return _await(at, stage, late)
         if job.failed:
-            return failed(at, stage, after_waiting(case, of_job(job, pods)), job, pods)
+            late_for_good = job.failed[0] == "DeadlineExceeded"
+            finding = too_late(case, job) if late_for_good else of_job(job, pods)
+            return failed(at, stage, finding, job, pods)
         at = at.told(stage, report, good=True).entered(stage.index, phase="Succeeded", pod=None)
     return _succeeded(at) if at.artifacts else _ask_again(at)
 
@@ -76,7 +78,7 @@ def _drive(at: Standing, stage: Stage, job: SeenJob | None) -> Decision:
             message = f"{name_of(case, stage)} waits for quota in the queue {queue}"
             return decided(at.entered(stage.index, phase="Queued"), state_of(at, "Queued", "QueuedForQuota", message))
     elif job or pods:
-        return pending(at, stage, "waiting for its former pod to end")
+        return pending(at, stage, _orphaned(pods) or "waiting for its former pod to end")
     return _let_run(at, stage, job)
 
 
@@ -85,7 +87,7 @@ def _let_run(at: Standing, stage: Stage, job: SeenJob | None) -> Decision:
     case = at.case
     left = remaining(case.spec.active_deadline_seconds, at.entries, case.now)
     if left is not None and left <= 0:
-        return failed(at, stage, used_up(case), None, [])
+        return failed(at, stage, too_late(case), None, [])
     if job is None:
         return _create(at, stage, left)
     change = {"suspend": False} | ({"activeDeadlineSeconds": left} if left is not None else {})
@@ -109,9 +111,10 @@ def _watch(at: Standing, stage: Stage, job: SeenJob) -> Decision:
             at.entered(stage.index, phase="Running"), state_of(at, "Running", "StageRunning", message), stage
         )
         return Decision(decision.status, then)
-    fresh = [pod for pod in pods if not pod.finished and not pod.deleting and not pod.ended]
+    fresh = [pod for pod in pods if not pod.finished and not pod.ended]
     waiting = next((finding for finding in (waits_for(pod, case.spec) for pod in fresh) if finding), None)
     waiting = waiting or podless.refused(case.children, job.name)
+    waiting = waiting or still_waits(case, job.name)
     if waiting:
         phase: JobPhase = "Stalled" if waiting.mended_by_person else "Pending"
         state = replace(state_of(at, phase, waiting.reason, waiting.message), stalled=waiting.mended_by_person)
@@ -137,7 +140,7 @@ def _create(at: Standing, stage: Stage, left: int | None) -> Decision:
         trials=conclusion(case.spec, at.search),
     )
     create = CreateJob(body, alone=manifests.alone(case.resource, stage.index))
-    refused = case.children.refused
+    refused = case.refusal(entry.name)
     if refused is None:
         decision = pending(at, stage, "waiting for its pod")
     else:
@@ -155,12 +158,19 @@ def _suspend(at: Standing, stage: Stage, job: SeenJob | None, pods: list[SeenPod
     elif job and not queued and not job.suspended and not job.deleting:
         then = (PatchJob(job.name, {"suspend": True}),)
     if pods:
-        decision = pending(at, stage, "suspending: its pod stores a checkpoint and ends")
+        message = _orphaned(pods) or "suspending: its pod stores a checkpoint and ends"
+        decision = pending(at, stage, message)
         return Decision(decision.status, then)
     state = state_of(
         at, "Suspended", "SuspendedByUser", f"spec.suspend is true; {name_of(at.case, stage)} goes on from here"
     )
     return Decision(decided(at.entered(stage.index, phase="Suspended"), state).status, then)
+
+
+def _orphaned(pods: list[SeenPod]) -> str:
+    """Says of a pod whose Job was deleted without it that only a person can stop it; nothing where there is none."""
+    orphan = next((pod.name for pod in pods if not pod.job and not pod.deleting), None)
+    return f"pod {orphan} has lost its Job and runs on; kubectl delete pod {orphan} stops it" if orphan else ""
 
 
 def _ask_again(at: Standing) -> Decision:
@@ -178,7 +188,7 @@ def _ask_again(at: Standing) -> Decision:
             manifests.report_job(case.resource, case.spec, case.platform, conclusion(case.spec, at.search))
         )
         return _publishing(at, (*applied(case), create), fenced=True)
-    return _publishing(at, ())
+    return _publishing(at, applied(case))
 
 
 def _answered(at: Standing, job: SeenJob, pods: list[SeenPod]) -> Decision:

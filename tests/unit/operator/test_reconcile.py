@@ -257,6 +257,14 @@ class TestThePreflight:
 
         assert cluster.phase == "Succeeded"
 
+    def test_its_config_map_comes_back_while_its_pod_waits_for_it(self) -> None:
+        cluster = with_pod("p")
+        cluster.manifests.clear()
+
+        cluster.operate()
+
+        assert len(cluster.manifests) == 1
+
     def test_its_finding_is_awaited_when_the_job_ends_before_its_pod_is_seen(self) -> None:
         cluster = Cluster.with_job(spec(), preflight=["2"])
         unseen(cluster, "p", "Failed")
@@ -397,6 +405,25 @@ class TestARefusal:
 
         assert (cluster.phase, cluster.reason("Stalled")) == ("Stalled", "JobNotCreated")
         assert (cluster.condition("Reconciling"), cluster.condition("Validated")) == (None, "Unknown")
+
+    def test_of_a_job_before_an_edit_is_not_said_of_the_one_after(self) -> None:
+        cluster = Cluster.with_job(spec())
+        (create,) = [a for a in cluster.look() if isinstance(a, act.CreateJob)]
+        cluster.refused = replace(self.INVALID, job=create.body["metadata"]["name"])
+        cluster.edit(passes=[{"genai": {}}])
+
+        cluster.operate()
+
+        assert (cluster.phase, cluster.condition("Stalled")) == ("Validating", None)
+
+    def test_does_not_keep_from_telling_what_came_before_it(self) -> None:
+        cluster = Cluster.with_job(spec())
+        unseen(cluster, "p", "Complete")
+
+        actions = cluster.look()
+
+        told = [type(action).__name__ for action in actions]
+        assert told.index("Tell") < told.index("CreateJob")
 
     @pytest.mark.parametrize(("refusal", "phase"), [(QUOTA, "Pending"), (INVALID, "Stalled")])
     def test_of_a_stage_is_said_and_costs_no_attempt(self, refusal: Refusal, phase: str) -> None:
@@ -722,6 +749,39 @@ class TestDeadline:
         assert (cluster.phase, cluster.reason()) == ("Failed", "DeadlineExceeded")
         assert "; it waited: Unschedulable: no node has enough nvidia.com/gpu free" in cluster.message()
 
+    @pytest.mark.parametrize(("suffix", "role"), [("p", "preflight"), ("s0", "stage")])
+    def test_what_it_waits_for_stays_said_while_its_pods_go(self, suffix: str, role: str) -> None:
+        cluster = with_pod(suffix, activeDeadlineSeconds=60)
+        unschedulable(cluster, f"-{suffix}", "0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
+        cluster.operate()
+        job = cluster.job(suffix) or {}
+        for pod in cluster.pods.values():
+            pod["metadata"]["deletionTimestamp"] = "2026-11-21T09:00:00Z"
+        cluster.operate()
+        deleting = cluster.reason()
+        job["status"]["conditions"] = [{"type": "FailureTarget", "status": "True", "reason": "DeadlineExceeded"}]
+        cluster.pods = {name: pod for name, pod in cluster.pods.items() if f"-{suffix}-" not in name}
+        cluster.operate()
+
+        assert (deleting, cluster.reason()) == ("Unschedulable", "Unschedulable")
+        assert "nvidia.com/gpu" in cluster.message()
+
+    def test_past_it_the_field_is_named_and_what_the_job_had_left_of_it(self) -> None:
+        cluster = running(activeDeadlineSeconds=1000)
+        cluster.tick(300)
+        cluster.edit(suspend=True)
+        cluster.settle(6)
+        cluster.edit(suspend=False)
+        until(cluster, lambda: cluster.phase == "Running")
+        left = (cluster.job("s0") or {})["spec"]["activeDeadlineSeconds"]
+
+        cluster.tick(1000)
+        cluster.operate()
+
+        assert left < 1000
+        assert cluster.message().startswith("spec.activeDeadlineSeconds (1000 s) is used up: Job phi3-")
+        assert cluster.message().endswith(f"-s0 ran longer than the {left} s that it had")
+
     def test_used_up_before_a_stage_it_is_not_started(self) -> None:
         cluster = running(two_stages, activeDeadlineSeconds=60)
         cluster.now += timedelta(seconds=58)
@@ -760,6 +820,20 @@ class TestRetry:
 
         assert not any(isinstance(action, act.CreateJob) for action in actions)
         assert "former pod" in next(a for a in actions if isinstance(a, act.WriteStatus)).status.conditions[0].message
+
+    @pytest.mark.parametrize("suspend", [False, True])
+    def test_a_pod_that_lost_its_job_is_named_and_waited_for(self, suspend: bool) -> None:
+        cluster = running()
+        (name,) = [name for name in cluster.pods if "-s0-" in name]
+        cluster.pods[name]["metadata"]["ownerReferences"] = []
+        cluster.jobs = {job: body for job, body in cluster.jobs.items() if not job.endswith("-s0")}
+        cluster.edit(suspend=suspend)
+
+        actions = cluster.operate()
+
+        assert not any(isinstance(action, act.CreateJob) for action in actions)
+        assert (cluster.phase, cluster.condition("Suspended")) == ("Pending", "False")
+        assert f"kubectl delete pod {name} stops it" in cluster.message()
 
     def test_a_new_job_asks_the_api_server_whether_it_is_alone(self) -> None:
         cluster = running()
@@ -825,6 +899,17 @@ class TestProgress:
         progress = cluster.body["status"]["progress"]
         assert (progress["pass"], progress["message"], progress["summary"]) == ("genai", "starting", "3/3")
         assert "percent" not in progress
+
+    def test_nothing_is_expected_of_what_does_not_run(self) -> None:
+        cluster = running()
+        self.told(cluster)
+        cluster.operate()
+
+        cluster.edit(suspend=True)
+        cluster.settle(6)
+
+        progress = cluster.body["status"]["progress"]
+        assert (cluster.phase, progress["summary"], progress.get("eta")) == ("Suspended", "1/3 41%", None)
 
     def test_after_a_restart_what_was_told_stays(self) -> None:
         cluster = running()
@@ -895,6 +980,17 @@ class TestEvents:
         cluster.operate()
 
         assert self.reasons(cluster)[-1] == "Evicted"
+
+    def test_a_pod_that_a_person_deletes_is_told_as_it_costs_an_attempt(self) -> None:
+        cluster = running()
+        (pod,) = [name for name in cluster.pods if "-s0-" in name]
+        del cluster.pods[pod]
+        (cluster.job("s0") or {})["status"] |= {"failed": 1, "active": 0}
+
+        cluster.operate()
+
+        last = list(cluster.events.values())[-1]
+        assert (last.reason, last.message.partition(" was ")[2]) == ("AttemptFailed", "deleted; that costs an attempt")
 
     def test_suspending_and_resuming_is_told_each_time(self) -> None:
         cluster = Cluster.with_job(spec(suspend=True))

@@ -183,8 +183,11 @@ class TestAPod:
     def test_one_without_our_labels_is_none_of_ours(self) -> None:
         assert seen.pod(POD | {"metadata": POD["metadata"] | {"labels": {}}}) is None
 
-    def test_one_that_belongs_to_no_job_is_none_of_ours(self) -> None:
-        assert seen.pod(POD | {"metadata": POD["metadata"] | {"ownerReferences": []}}) is None
+    def test_one_whose_job_was_deleted_without_it_works_on(self) -> None:
+        found = seen.pod(POD | {"metadata": POD["metadata"] | {"ownerReferences": []}})
+
+        assert found is not None
+        assert (found.job, found.stage, found.finished) == ("", 1, False)
 
 
 class TestAJob:
