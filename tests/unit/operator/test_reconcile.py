@@ -449,7 +449,7 @@ class TestEnds:
             (
                 ["oom"] * 3,
                 "OOMKilled",
-                "attempt 3 of 3: the container was killed for memory: limit 2Gi; "
+                "attempt 3 of 3: the container was killed for memory: limit 2Gi, which its peak reached; "
                 "raise execution.kubernetes.resources.limits.memory",
                 3,
             ),
