@@ -278,6 +278,14 @@ class TestTheOperatorsSettings:
         assert (options.log_format, options.log_level) == ("plain", "DEBUG")
         assert options.image_pull_policy == "Always"
 
+    def test_half_a_core_may_be_a_number_as_in_any_pod(self) -> None:
+        half = {"limits": {"cpu": 0.5}}
+
+        objects = render(resources=half, preflight={"resources": half, "deadlineSeconds": 60})
+
+        assert pod(objects)["containers"][0]["resources"]["limits"]["cpu"] == 0.5
+        assert Options.read(self.plain(objects)).preflight_resources["limits"] == {"cpu": 0.5, "memory": "1Gi"}
+
     def test_its_ports_are_those_that_it_listens_on(self) -> None:
         options = Options.read(self.plain(render()))
         (container,) = pod(render())["containers"]
