@@ -161,9 +161,9 @@ def _environment(platform: Platform, role: names.Role, uid: str) -> list[JsonMap
         "MILLWRIGHT_HOME": f"{names.SCRATCH_FOLDER}/millwright",
         names.ENV_VOLUMES: names.VOLUMES_FOLDER,
         names.ENV_UID: uid,
+        # Said in any case: a Secret of spec.credentials must not say otherwise
+        names.ENV_ALLOW_REMOTE_CODE: "1" if platform.allow_remote_code else "0",
     }
-    if platform.allow_remote_code:
-        values[names.ENV_ALLOW_REMOTE_CODE] = "1"
     if role in WORKING and platform.progress_url:
         values[names.ENV_PROGRESS_URL] = platform.progress_url
     return [{"name": name, "value": value} for name, value in values.items()]

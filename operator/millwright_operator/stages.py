@@ -102,7 +102,7 @@ def cancel_name(resource: Resource) -> str:
 
 def limits(spec: Spec) -> str:
     """Returns what each stage may use, as JSON for the preflight: one mapping a stage with `steps` (first:end),
-    `memory`, `accelerator` (memory of one) and `ephemeralStorage` in bytes or null, and `accelerators` (how many)."""
+    `memory`, `accelerator` (memory of one), `ephemeralStorage` and `scratch` in bytes or null, and `accelerators` (how many)."""
     execution = spec.execution.kubernetes
     of_node = execution.pod_template.node_selector.get(_GPU_MEMORY_LABEL, "")
     accelerator = in_bytes(execution.accelerator_memory) or (int(of_node) * 2**20 if of_node.isdigit() else None)
@@ -116,7 +116,8 @@ def limits(spec: Spec) -> str:
                 "memory": in_bytes(stage.resources.limits.get("memory")),
                 "accelerator": accelerator if count else None,
                 "accelerators": count,
-                "ephemeralStorage": in_bytes(asked.get("ephemeral-storage")),
+                "ephemeralStorage": in_bytes(stage.resources.limits.get("ephemeral-storage")),
+                "scratch": in_bytes(execution.scratch),
             }
         )
     return json.dumps(told, separators=(",", ":"))

@@ -155,6 +155,17 @@ class TestShortages:
             "(raise resources.limits.ephemeral-storage)",
         ]
 
+    def test_more_than_the_scratch_space_is_a_shortage_where_the_manifest_says_so(self, steps: list[BoundStep]) -> None:
+        (error,) = shortages(StageLimits(range(2), ephemeral_storage=9 * GIB, scratch=5 * GIB), self.NEEDS, steps)
+
+        assert isinstance(error, NoSpaceLeft)
+        assert str(error).startswith("spec.execution.kubernetes.scratch: lora, merge needs about 8.0 GiB of disk")
+
+    def test_a_shortage_of_a_hair_is_told_in_bytes(self, steps: list[BoundStep]) -> None:
+        (error,) = shortages(StageLimits(range(2), memory=3 * GIB - 1), self.NEEDS, steps)
+
+        assert "needs about 3,221,225,472 bytes of memory, and the limit is 3,221,225,471 bytes" in str(error)
+
     def test_a_stage_of_one_step_is_named_by_its_path(self, steps: list[BoundStep]) -> None:
         (error,) = shortages(StageLimits(range(2, 3), memory=GIB), self.NEEDS, steps)
 
@@ -162,6 +173,11 @@ class TestShortages:
 
 
 class TestWords:
+    def test_of_two_limits_of_the_disk_the_lower_is_told(self) -> None:
+        stage = StageLimits(range(1), ephemeral_storage=4 * GIB, scratch=2 * GIB)
+
+        assert told(stage, Needs(0, 0, GIB)).endswith("1.0 GiB of disk (limit 2.0 GiB)")
+
     def test_a_need_is_told_with_its_limit_where_there_is_one(self) -> None:
         needs = Needs(memory=int(1.3 * GIB), accelerator=0, disk=int(0.8 * GIB))
 

@@ -17,7 +17,8 @@ from millwright_runner.registry import BoundStep
 @dataclass(frozen=True)
 class StageLimits:
     """What the pod of one stage may use. The operator writes a list of them into MILLWRIGHT_LIMITS, as JSON:
-    `[{"steps": "0:2", "memory": 34359738368, "accelerator": null, "accelerators": 1, "ephemeralStorage": null}]`.
+    `[{"steps": "0:2", "memory": 34359738368, "accelerator": null, "accelerators": 1, "ephemeralStorage": null,
+    "scratch": null}]`.
 
     Attributes:
         steps: the stage's steps.
@@ -25,6 +26,7 @@ class StageLimits:
         accelerator: bytes of one accelerator's memory; None: not known.
         accelerators: how many it asks for.
         ephemeral_storage: bytes of the node's disk that it may use; None: no limit.
+        scratch: bytes that its scratch space may take, where all that it writes to the node's disk lies; None: no limit.
     """
 
     steps: range
@@ -32,6 +34,12 @@ class StageLimits:
     accelerator: int | None = None
     accelerators: int = 0
     ephemeral_storage: int | None = None
+    scratch: int | None = None
+
+    @property
+    def disk(self) -> int | None:
+        """Bytes of the node's disk that it may use, by whichever limit is lower; None: no limit."""
+        return min((size for size in (self.ephemeral_storage, self.scratch) if size is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ def parse_limits(text: str | None, steps: int) -> list[StageLimits]:
             entry.get("accelerator"),
             entry.get("accelerators") or 0,
             entry.get("ephemeralStorage"),
+            entry.get("scratch"),
         )
         for entry in json.loads(text)
     ]
@@ -119,21 +128,29 @@ def shortages(stage: StageLimits, needs: Needs, steps: Sequence[BoundStep]) -> I
     where = f"spec.passes[{stage.steps.start}]" if len(stage.steps) == 1 else "spec.passes"
     if stage.accelerator is not None and needs.accelerator > stage.accelerator:
         yield GPUMemoryInsufficient(
-            f"{names} needs about {amount(needs.accelerator)} of GPU memory, and the GPU has {amount(stage.accelerator)}",
+            "{} needs about {} of GPU memory, and the GPU has {}".format(
+                names, *apart(needs.accelerator, stage.accelerator)
+            ),
             where=where,
             hint="take a larger GPU, qlora instead of lora, or a smaller model",
         )
     if stage.memory is not None and needs.memory > stage.memory:
         yield MemoryInsufficient(
-            f"{names} needs about {amount(needs.memory)} of memory, and the limit is {amount(stage.memory)}",
+            "{} needs about {} of memory, and the limit is {}".format(names, *apart(needs.memory, stage.memory)),
             where=where,
             hint="raise resources.limits.memory",
         )
     if stage.ephemeral_storage is not None and needs.disk > stage.ephemeral_storage:
         yield NoSpaceLeft(
-            f"{names} needs about {amount(needs.disk)} of disk, and the limit is {amount(stage.ephemeral_storage)}",
+            "{} needs about {} of disk, and the limit is {}".format(names, *apart(needs.disk, stage.ephemeral_storage)),
             where=where,
             hint="raise resources.limits.ephemeral-storage",
+        )
+    if stage.scratch is not None and needs.disk > stage.scratch:
+        yield NoSpaceLeft(
+            "{} needs about {} of disk, and the scratch space has {}".format(names, *apart(needs.disk, stage.scratch)),
+            where="spec.execution.kubernetes.scratch",
+            hint="raise it, or leave it out",
         )
 
 
@@ -142,12 +159,18 @@ def told(stage: StageLimits, needs: Needs) -> str:
     parts = [_part(needs.memory, stage.memory, "memory")]
     if needs.accelerator:
         parts.append(_part(needs.accelerator, stage.accelerator, "GPU memory"))
-    return ", ".join([*parts, _part(needs.disk, stage.ephemeral_storage, "disk")])
+    return ", ".join([*parts, _part(needs.disk, stage.disk, "disk")])
 
 
 def amount(size: int) -> str:
     """Returns bytes as resources are talked about: 1.3 GiB, 512 MiB."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{-(-size // 2**20)} MiB"
+
+
+def apart(needed: int, limit: int) -> tuple[str, str]:
+    """Returns two sizes as `amount` does, or in bytes where they would read the same and are not."""
+    told = amount(needed), amount(limit)
+    return (f"{needed:,} bytes", f"{limit:,} bytes") if told[0] == told[1] and needed != limit else told
 
 
 def _part(needed: int, limit: int | None, of: str) -> str:

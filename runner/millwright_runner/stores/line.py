@@ -16,8 +16,9 @@ T = TypeVar("T")
 CONNECT_SECONDS = 3
 """How long a connection may take: decides how fast a typo shows."""
 
-FIRST_READ_SECONDS, READ_SECONDS = 6, 60
-"""How long a server may be silent, before it has answered for the first time and after."""
+FIRST_READ_SECONDS, READ_SECONDS = 4, 60
+"""How long a server may be silent, before it has answered for the first time and after. It is asked twice: a preflight is
+to say within 15 seconds that nobody answers."""
 
 
 class Absent(Exception):

@@ -137,7 +137,7 @@ class Line(PatientLine):
         elif not isinstance(error, AWAY):
             raise UserError(f"cannot be asked: {error}", where=self.uri) from error
         elif not self._answered:
-            hint = "is the endpoint right? (output's `endpoint`, else AWS_ENDPOINT_URL, else AWS)"
+            hint = "is the endpoint right? (the location's `endpoint`, else AWS_ENDPOINT_URL, else AWS)"
             raise self._silent(root_cause(error), hint) from error
 
     def _raise_refusal(self, error: Any, tries: int) -> None:

@@ -337,7 +337,8 @@ class TestAStage:
         allowed = manifests.preflight_job(found, parsed, replace(PLATFORM, allow_remote_code=True))
 
         assert environment(allowed)["MILLWRIGHT_ALLOW_REMOTE_CODE"] == "1"
-        assert "MILLWRIGHT_ALLOW_REMOTE_CODE" not in environment(preflight(found))
+        # said in any case, since env wins over what a Secret of spec.credentials brings
+        assert environment(preflight(found))["MILLWRIGHT_ALLOW_REMOTE_CODE"] == "0"
 
 
 class TestAPreflight:
@@ -375,10 +376,13 @@ class TestAPreflight:
 
     def test_it_knows_what_each_stage_may_use(self) -> None:
         template = {"nodeSelector": {"nvidia.com/gpu.memory": "24576"}}
-        resources = {"limits": {"nvidia.com/gpu": 2, "memory": "64Gi"}, "requests": {"ephemeral-storage": "10Gi"}}
-        passes = [{"merge": {}}, {"genai": {}, "resources": {"limits": {"cpu": "4"}}}]
+        resources = {"limits": {"nvidia.com/gpu": 2, "memory": "64Gi", "ephemeral-storage": "10Gi"}}
+        light = {"limits": {"cpu": "4"}, "requests": {"memory": "1Gi", "ephemeral-storage": "1Gi"}}
+        passes = [{"merge": {}}, {"genai": {}, "resources": light}]
 
-        found = preflight(resource(passes=passes, **kubernetes(resources=resources, podTemplate=template)))
+        found = preflight(
+            resource(passes=passes, **kubernetes(resources=resources, podTemplate=template, scratch="20Gi"))
+        )
 
         assert json.loads(environment(found)["MILLWRIGHT_LIMITS"]) == [
             {
@@ -387,8 +391,11 @@ class TestAPreflight:
                 "accelerator": 24 * 2**30,
                 "accelerators": 2,
                 "ephemeralStorage": 10 * 2**30,
+                "scratch": 20 * 2**30,
             },
-            {"steps": "1:2", "memory": None, "accelerator": None, "accelerators": 0, "ephemeralStorage": None},
+            # what is requested is no limit
+            {"steps": "1:2", "memory": None, "accelerator": None, "accelerators": 0}
+            | {"ephemeralStorage": None, "scratch": 20 * 2**30},
         ]
 
     def test_what_people_say_of_an_accelerator_counts_more_than_the_nodes_label(self) -> None:

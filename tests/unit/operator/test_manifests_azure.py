@@ -111,9 +111,8 @@ class TestACourier:
     def test_the_preflight_knows_no_limits_of_the_cluster(self) -> None:
         limits = json.loads(environment(preflight(there()))["MILLWRIGHT_LIMITS"])
 
-        assert limits == [
-            {"steps": "0:3", "memory": None, "accelerator": None, "accelerators": 0, "ephemeralStorage": None}
-        ]
+        nothing = {"memory": None, "accelerator": None, "accelerators": 0, "ephemeralStorage": None, "scratch": None}
+        assert limits == [{"steps": "0:3", **nothing}]
 
 
 class TestTheJobThatCancels:
