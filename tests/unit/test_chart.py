@@ -377,6 +377,7 @@ class TestOptions:
         labels = the(render(), "Deployment")["spec"]["template"]["metadata"]["labels"]
 
         assert budget["minAvailable"] == 1
+        assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
         assert budget["selector"]["matchLabels"].items() <= labels.items()
 
     def test_a_network_policy_lets_in_reports_and_probes_only(self) -> None:
