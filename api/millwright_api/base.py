@@ -13,6 +13,14 @@ DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 Name = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)]
 """A DNS label, as Kubernetes wants names: lower case, digits and dashes, at most 63 characters."""
 
+OBJECT_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+
+ObjectName = Annotated[str, StringConstraints(pattern=OBJECT_NAME, max_length=253)]
+"""A DNS subdomain, as most objects' names are."""
+
+SECONDS = 2**31 - 1
+"""The most seconds that Kubernetes' controllers count with: 68 years."""
+
 
 class Strict(BaseModel):
     """A mapping of known keys; unknown ones are errors, and values are not bent to fit: "64" is no integer, as the API

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_serializer, model_validator
 
 from millwright_api.base import Name, Strict, unique
 from millwright_api.errors import suggest
@@ -17,6 +17,8 @@ MAX_METRICS, MAX_CONSTRAINTS = 16, 32
 INPUT = "input"
 """The model that the job starts from, where measurements are named after the step that made what they are of."""
 
+METRIC_NAME = r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$"
+MetricName = Annotated[str, StringConstraints(pattern=METRIC_NAME, max_length=63)]
 When = Literal["input", "each", "last"]
 Bound = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
 Distance = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
@@ -38,7 +40,7 @@ class MetricUse(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$", max_length=63)]
+    name: MetricName
     metric_name: str
     options: dict[str, Any]
     custom: bool = False

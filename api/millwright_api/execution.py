@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from millwright_api.azureml import AzureML
-from millwright_api.base import Name, Strict, unique
-from millwright_api.pods import Affinity, EnvVar, Key, Label, ObjectName, Toleration
+from millwright_api.base import OBJECT_NAME, ObjectName, Strict, unique
+from millwright_api.pods import Affinity, EnvVar, Key, Label, Toleration
 from millwright_api.quantities import amount
 
 MAX_RESOURCES, MAX_CREDENTIALS, MAX_POD_ITEMS = 16, 8, 32
@@ -79,15 +79,17 @@ class LocalReference(Strict):
 class ClaimMount(Strict):
     """A PersistentVolumeClaim mounted into the job's pods, for `path` sources and outputs below it."""
 
-    claim_name: Name = Field(description="The claim's name.")
-    mount_path: str = Field(pattern=r"^/[^:]+$", max_length=512, description="Where it is mounted: an absolute path.")
+    claim_name: ObjectName = Field(description="The claim's name.")
+    mount_path: str = Field(
+        pattern=r"^(/[^/:]+)+$", max_length=512, description="Where it is mounted: an absolute path."
+    )
     read_only: bool = Field(default=True, description="Mount it read-only. Default: true.")
 
     @model_validator(mode="after")
     def _leaves_the_operators_mounts_alone(self) -> Self:
         parts = self.mount_path.split("/")
-        if ".." in parts:
-            raise ValueError("mountPath goes straight down: no '..' in it")
+        if ".." in parts or "." in parts:
+            raise ValueError("mountPath goes straight down: no '.' or '..' in it")
         if any(self.mount_path == taken or self.mount_path.startswith(f"{taken}/") for taken in RESERVED_MOUNTS):
             raise ValueError(
                 f"mountPath {self.mount_path} is taken; outside of {', '.join(RESERVED_MOUNTS)} all is free"
@@ -105,8 +107,8 @@ class PodTemplate(Strict):
         default=[], max_length=MAX_POD_ITEMS, description="Taints that the pod tolerates."
     )
     affinity: Affinity | None = Field(default=None, description="Affinity to nodes and pods, as in any pod.")
-    priority_class_name: Name | None = Field(default=None, description="PriorityClass of the pod.")
-    service_account_name: Name | None = Field(
+    priority_class_name: ObjectName | None = Field(default=None, description="PriorityClass of the pod.")
+    service_account_name: ObjectName | None = Field(
         default=None,
         description="ServiceAccount of the pod, for workload identity. Its token is not mounted. Default: default.",
     )
@@ -153,7 +155,7 @@ class Kubernetes(Strict):
         pattern=r"^[^\s]+$",
         description="Runner image; plug-in passes come from it. Default: the operator's.",
     )
-    queue: Name | None = Field(
+    queue: Annotated[str, StringConstraints(pattern=OBJECT_NAME, max_length=63)] | None = Field(
         default=None, description="Kueue's LocalQueue: stages wait suspended until it admits them. Default: none."
     )
     scratch: Quantity | None = Field(

@@ -6,18 +6,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from millwright_api.base import Name, Strict
+from millwright_api.base import SECONDS, Name, ObjectName, Strict
 
-LABEL_KEY = r"^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"
+LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 
 Key = Annotated[str, StringConstraints(pattern=LABEL_KEY, max_length=316)]
 """A label's key: `kubernetes.io/hostname`."""
 
 Label = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$", max_length=63)]
 """A label's value."""
-
-ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
-"""A DNS subdomain, as most objects' names are."""
 
 Values = Annotated[list[Label], Field(max_length=64)]
 Weight = Annotated[int, Field(ge=1, le=100)]
@@ -37,7 +34,7 @@ class Toleration(Strict):
         default=None, description="The taint's effect. Default: any."
     )
     toleration_seconds: int | None = Field(
-        default=None, ge=0, description="NoExecute only: seconds to stay. Default: for ever."
+        default=None, ge=0, le=SECONDS, description="NoExecute only: seconds to stay. Default: for ever."
     )
 
     @model_validator(mode="after")
@@ -101,11 +98,28 @@ class Requirement(Strict):
         return self
 
 
+class PodRequirement(Requirement):
+    """A label selector's requirement of pods, whose labels are no numbers."""
+
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How values compare.")
+    values: Values = Field(default=[], description="Values, for In and NotIn.")
+
+
+class FieldRequirement(Strict):
+    """A requirement of a node by its name."""
+
+    key: Literal["metadata.name"] = Field(description="metadata.name.")
+    operator: Literal["In", "NotIn"] = Field(description="Whether it is, or is not, that node.")
+    values: list[Label] = Field(min_length=1, max_length=1, description="The node's name.")
+
+
 class NodeSelectorTerm(Strict):
     """Requirements that a node meets all of."""
 
     match_expressions: list[Requirement] = Field(default=[], max_length=TERMS, description="Over labels.")
-    match_fields: list[Requirement] = Field(default=[], max_length=TERMS, description="Over fields: metadata.name.")
+    match_fields: list[FieldRequirement] = Field(
+        default=[], max_length=TERMS, description="Over fields: metadata.name."
+    )
 
 
 class NodeSelector(Strict):
@@ -136,7 +150,7 @@ class LabelSelector(Strict):
     """Which pods, by their labels."""
 
     match_labels: dict[Key, Label] = Field(default={}, max_length=TERMS, description="Labels that a pod has.")
-    match_expressions: list[Requirement] = Field(default=[], max_length=TERMS, description="Over labels.")
+    match_expressions: list[PodRequirement] = Field(default=[], max_length=TERMS, description="Over labels.")
 
 
 class PodTerm(Strict):

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-from millwright_api.base import Name, Strict
+from millwright_api.base import ObjectName, Strict
 
 S3Uri = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$", max_length=1024)]
 """`s3://bucket/key`."""
@@ -180,7 +180,7 @@ class AzureMLModel(AzureMLWorkspace):
 class VolumeLocation(Strict):
     """A place in a PersistentVolumeClaim of the job's namespace; there is none without a cluster."""
 
-    claim_name: Name = Field(description="The claim's name.")
+    claim_name: ObjectName = Field(description="The claim's name.")
     path: str = Field(
         default="",
         max_length=1024,

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_serializer, model_validator
 
 from millwright_api.azureml import AzureML
-from millwright_api.base import DNS_LABEL, Name, Strict, unique
+from millwright_api.base import DNS_LABEL, SECONDS, Name, Strict, unique
 from millwright_api.data import ChatFormat, Data, TextFormat
 from millwright_api.errors import suggest
 from millwright_api.evaluation import INPUT, Evaluation
@@ -84,7 +84,11 @@ class Target(Strict):
 class Cache(Strict):
     """Whether results of passes are reused; they lie in the output's store."""
 
-    mode: Literal["Off", "ReadOnly", "ReadWrite"] = Field(default="ReadWrite", description="Default: ReadWrite.")
+    mode: Literal["Off", "ReadOnly", "ReadWrite"] = Field(
+        default="ReadWrite",
+        description="ReadWrite: a result that is there is taken, a new one is kept. ReadOnly: taken, none kept. Off: every "
+        "pass runs. With several stages, and with search, ReadWrite. Default: ReadWrite.",
+    )
 
 
 class Checkpoint(Strict):
@@ -123,11 +127,13 @@ class Spec(Strict):
     active_deadline_seconds: int | None = Field(
         default=None,
         ge=1,
+        le=SECONDS,
         description="Seconds that all stages together may run; suspended time does not count. Default: no limit.",
     )
     ttl_seconds_after_finished: int | None = Field(
         default=None,
         ge=0,
+        le=SECONDS,
         description="Seconds after the end until Jobs and pods are removed; the resource stays. Default: kept with it.",
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from millwright_api.base import OBJECT_NAME
 from millwright_api.execution import RESOURCE_NAME
 from millwright_api.pods import LABEL_KEY
 from millwright_api.sources import RELATIVE_PATH
@@ -22,7 +23,7 @@ PATTERNS = {
     r"^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?$": "letters, digits and dashes, no dash at either end",
     r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$": "s3://bucket/key with a bucket of 3 to 63 characters from a-z, 0-9, dash and dot",
     r"^https?://": "a URL with http:// or https://",
-    r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$": "lower-case letters, digits, dashes and dots, none of the last two at either end",
+    OBJECT_NAME: "lower-case letters, digits, dashes and dots, a letter or digit before and after each dot and at both ends",
     r"^\+?[0-9]+(\.[0-9]*)?([numkMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?$": "an amount such as 4, 500m or 32Gi",
     r"^https?://[^/?#@\s]+/[^/?#\s][^?#\s]*$": "https://account.blob.core.windows.net/container/key, without a query (a SAS comes from the environment)",
     r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$": "letters, digits, dashes, underscores and dots, a letter or digit first",
@@ -30,12 +31,12 @@ PATTERNS = {
     r"^[0-9a-zA-Z-]+$": "letters, digits and dashes",
     r"^(https://[^/?#\s]+/?|[a-zA-Z][0-9a-zA-Z-]{1,22}[0-9a-zA-Z])$": "a vault's name of 3 to 24 letters, digits and dashes, or its https:// address",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and underscores, no digit first",
-    r"^/[^:]+$": "an absolute path",
+    r"^(/[^/:]+)+$": "an absolute path, without a slash at its end or two in a row",
     r"^[A-Za-z0-9_.-]+$": "letters, digits, dashes, underscores and dots",
     r"^[^\s]+$": "text without white space",
     r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$": "a label's value: letters, digits, dashes, underscores and dots",
     r"^[A-Za-z][A-Za-z0-9]*(\.[A-Za-z][A-Za-z0-9]*){0,3}$": "an option's name, or the path to it such as training.learningRate",
-    LABEL_KEY: "a label's key such as kubernetes.io/hostname",
+    LABEL_KEY: "a label's key such as kubernetes.io/hostname, up to 63 characters behind the slash",
     RESOURCE_NAME: "cpu, memory, ephemeral-storage, or a name with a domain such as nvidia.com/gpu",
     RELATIVE_PATH: "a path without a leading slash, and without . and .. in it",
 }
@@ -167,6 +168,8 @@ def _length(node: Schema) -> str:
     least, most = node.get("minItems", 0), node.get("maxItems")
     if most is None:
         return "at least one" if least else ""
+    if least == most == 1:
+        return "one entry"
     return f"{least} to {most} entries" if least else f"up to {most} entries"
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field
 
 from millwright_api.base import Name
-from millwright_api.evaluation import INPUT, MetricUse
+from millwright_api.evaluation import INPUT, METRIC_NAME, MetricName
 from millwright_runner.crd import structural
 from millwright_runner.crd.rule import Rule
 from millwright_runner.crd.unions import Union
@@ -40,7 +42,7 @@ def union() -> Union:
         noun="metric",
         holder="metric",
         fields={name: _metric(kind) for name, kind in builtin().items()},
-        beside={"data": structural.of_type(Name) | {"description": DATA}},
+        beside={"data": structural.of_type(Annotated[Name, Field(description=DATA)])},
         description="One metric and its options.",
         example="sizeOnDisk: {}",
         custom=CUSTOM,
@@ -51,9 +53,7 @@ def union() -> Union:
 
 def metric() -> Schema:
     """Returns the schema of one metric of an evaluation."""
-    name: Any = MetricUse.model_fields["name"]
-    pattern = next(part.pattern for part in name.metadata if getattr(part, "pattern", None))
-    schema = union().schema(structural.of(MetricUse)["properties"]["name"], pattern)
+    schema = union().schema(MetricName, METRIC_NAME)
     without = [name for name, kind in builtin().items() if not (kind.needs_examples or kind.takes_examples)]
     rule = Rule(
         f"!has(self.data) || !({_is_one('self', without)})",

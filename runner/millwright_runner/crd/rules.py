@@ -30,7 +30,10 @@ _ABSOLUTE = Rule(
     "on a cluster a path is absolute: inside the image, or below the mountPath of a claim in "
     "execution.kubernetes.podTemplate.volumes; for anything else use s3, azureBlob, azureML, volume or huggingFace",
 )
-_LABEL_KEYS = Rule(f"self.all(key, key.matches('{LABEL_KEY}'))", "a key is a label's, such as kubernetes.io/hostname")
+_LABEL_KEYS = Rule(
+    f"self.all(key, key.matches('{LABEL_KEY}'))",
+    "a key is a label's, such as kubernetes.io/hostname, with up to 63 characters behind the slash",
+)
 _EVALUATION = ("evalData", "evalFraction", "evalSize")
 _HAS_EVALUATION = " || ".join(f"has(self.{name})" for name in _EVALUATION)
 _BOUNDS = [to_camel(name) for name in BOUNDS]
@@ -48,8 +51,8 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
         Rule(
             "!has(self.output.path) || has(self.execution.azureML) || (has(self.execution.kubernetes.podTemplate.volumes) && "
             "self.execution.kubernetes.podTemplate.volumes.exists(v, "
-            "!v.readOnly && (self.output.path + '/').startsWith(v.mountPath + '/')))",
-            "on a cluster output.path lies below the mountPath of a claim in execution.kubernetes.podTemplate.volumes with "
+            "!v.readOnly && (self.output.path + '/').startsWith(v.mountPath + '/') && !(self.output.path + '/').contains('/../')))",
+            "on a cluster output.path lies, without '..', below the mountPath of a claim in execution.kubernetes.podTemplate.volumes with "
             "readOnly: false; for anything else use s3, azureBlob or volume",
             field=".output.path",
         ),
@@ -163,8 +166,8 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
     ),
     ClaimMount: (
         Rule(
-            "!self.mountPath.split('/').exists(part, part == '..')",
-            "mountPath goes straight down: no '..' in it",
+            "!self.mountPath.split('/').exists(part, part in ['.', '..'])",
+            "mountPath goes straight down: no '.' or '..' in it",
             field=".mountPath",
         ),
         Rule(

@@ -42,7 +42,7 @@ def union() -> Union:
 
 def step() -> Schema:
     """Returns the schema of one step."""
-    return union().schema(structural.of_type(Name), DNS_LABEL)
+    return union().schema(Name, DNS_LABEL)
 
 
 def references() -> tuple[Rule, ...]:

@@ -164,6 +164,8 @@ def _tell_bounds(result: Schema, node: Schema) -> None:
 
 def _sizes(result: Schema) -> list[str]:
     """Returns how long a text and how large a list or mapping may be, in words."""
+    if result.get("minItems") == result.get("maxItems") == 1:
+        return ["one entry"]
     kinds = (("Length", "characters"), ("Items", "entries"), ("Properties", "entries"))
     return [
         f"{f'{least} to' if (least := result.get(f'min{key}')) else 'up to'} {result[f'max{key}']} {what}"

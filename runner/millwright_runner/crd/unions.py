@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from millwright_runner.crd import structural
 from millwright_runner.crd.rule import Rule, exactly_one
@@ -42,11 +45,11 @@ class Union:
     options: str
     alike: str
 
-    def schema(self, name: Schema, pattern: str) -> Schema:
+    def schema(self, name: Any, pattern: str) -> Schema:
         """Returns the schema of one entry.
 
         Args:
-            name: the schema of its name.
+            name: the type of its name.
             pattern: the regular expression of its name: the name of a plug-in's class has to match it, where the entry
                 has none of its own.
         """
@@ -65,7 +68,8 @@ class Union:
             ),
         )
         own = f"What others call this {self.holder}. Default: the {self.noun}'s name."
-        fields = {"name": {"description": own, **name}, **self.beside, **self.fields, "custom": self._custom()}
+        named = structural.of_type(Annotated[name, Field(description=own)])
+        fields = {"name": named, **self.beside, **self.fields, "custom": self._custom()}
         return {
             "description": self.description,
             "type": "object",
@@ -93,7 +97,7 @@ class Union:
             "required": [self.noun],
             "properties": {
                 self.noun: {
-                    "description": f"Name of the {self.noun}.",
+                    "description": f"Name of the {self.noun}. Bounds: 1 to {NAME_LENGTH} characters.",
                     "type": "string",
                     "minLength": 1,
                     "maxLength": NAME_LENGTH,

@@ -62,6 +62,13 @@ GOOD_MANIFESTS = [
                          "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a", "b"]}]}}]},
         "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "kubernetes.io/hostname", "namespaces": ["team-b"], "labelSelector": {
             "matchLabels": {"millwright.dev/role": "stage"}, "matchExpressions": [{"key": "x", "operator": "Exists"}]}}]}}}),
+    Good("names with dots, and long ones", {
+        "spec.output": {"volume": {"claimName": "data-" + "a" * 248}}, "spec.data.1.source.volume.claimName": "rows.v2", f"{KUBERNETES}.queue": "team.a",
+        TEMPLATE: {"priorityClassName": "batch.low", "serviceAccountName": "team.trainer", "volumes": [{**MOUNT, "claimName": "models.v2"}]}}),
+    Good("away from a node, by its name", {f"{TEMPLATE}.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms": [
+        {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": ["node-7.example.com"]}]}]}),
+    Good("a label's key with a long domain", {f"{TEMPLATE}.nodeSelector": {"a.very-long.domain.example.com/" + "a" * 63: "x"}}),
+    Good("ends as late as can be", {"spec.activeDeadlineSeconds": 2**31 - 1, "spec.ttlSecondsAfterFinished": 2**31 - 1}),
     Good("credentials, retries and ends", {"spec.credentials": [{"secretName": "hf-token"}, {"secretName": "team-a.s3"}], "spec.retry": {"maxAttempts": 100}, "spec.activeDeadlineSeconds": 43200, "spec.ttlSecondsAfterFinished": 0}),
     Good("no cache in one stage", {"spec.cache": {"mode": "Off"}, "spec.passes.2.resources": DELETE}),
     Good("no cache and one pass with resources", {"spec.cache": {"mode": "Off"}, "spec.passes": [{"genai": {}, "resources": {"limits": {"cpu": "2"}}}]}),
