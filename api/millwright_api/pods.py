@@ -23,6 +23,9 @@ TERMS = 16
 RESERVED_PREFIX = "MILLWRIGHT_"
 """Variables that the operator sets."""
 
+RESERVED_NAMES = ("HOME", "TMPDIR")
+"""Likewise: what is written by name lies in the scratch space, as the root file system is read-only."""
+
 
 class Toleration(Strict):
     """A taint that is tolerated."""
@@ -74,6 +77,8 @@ class EnvVar(Strict):
     def _is_the_persons_own(self) -> Self:
         if self.name.startswith(RESERVED_PREFIX):
             raise ValueError(f"names that begin with {RESERVED_PREFIX} are the operator's own; found {self.name}")
+        if self.name in RESERVED_NAMES:
+            raise ValueError(f"{' and '.join(RESERVED_NAMES)} are the operator's own; found {self.name}")
         if (self.value is None) == (self.value_from is None):
             found = "both are given" if self.value_from else "none is given"
             raise ValueError(f"exactly one of value, valueFrom is needed; {found}")

@@ -13,7 +13,15 @@ from millwright_api.base import DNS_LABEL
 from millwright_api.data import Data, Packing, TextFormat
 from millwright_api.evaluation import BOUNDS, MAX_CONSTRAINTS, MAX_METRICS, Constraint
 from millwright_api.execution import RESERVED_MOUNTS, RESOURCE_NAME, ClaimMount, PodTemplate, Resources
-from millwright_api.pods import LABEL_KEY, RESERVED_PREFIX, EnvVar, LabelSelector, Requirement, Toleration
+from millwright_api.pods import (
+    LABEL_KEY,
+    RESERVED_NAMES,
+    RESERVED_PREFIX,
+    EnvVar,
+    LabelSelector,
+    Requirement,
+    Toleration,
+)
 from millwright_api.search import MAX_OBJECTIVES, MAX_TRIALS
 from millwright_api.sources import DataSource, ExactlyOne, Model
 from millwright_api.status import Status
@@ -143,6 +151,11 @@ RULES: dict[type[BaseModel], tuple[Rule, ...]] = {
         Rule(
             f"!self.name.startsWith('{RESERVED_PREFIX}')",
             f"names that begin with {RESERVED_PREFIX} are the operator's own",
+            field=".name",
+        ),
+        Rule(
+            f"!(self.name in {list(RESERVED_NAMES)})",
+            f"{' and '.join(RESERVED_NAMES)} are the operator's own: they lie in the scratch space",
             field=".name",
         ),
         Rule(exactly_one(["value", "valueFrom"]), "exactly one of value, valueFrom is needed"),

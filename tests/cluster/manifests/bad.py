@@ -137,6 +137,7 @@ OPTIONS_THAT_GO_TOGETHER = [
 
 PODS = [
     Bad("a variable of the operator's", {f"{TEMPLATE}.env": [{"name": "MILLWRIGHT_STEPS", "value": "0:1"}]}, "spec.execution.kubernetes.podTemplate.env[0].name", "the operator's own", "the operator's own"),
+    Bad("a variable that says where scratch files lie", {f"{TEMPLATE}.env": [{"name": "TMPDIR", "value": "/data"}]}, "spec.execution.kubernetes.podTemplate.env[0].name", "the operator's own", "the operator's own"),
     Bad("a mount over the job's own", {f"{TEMPLATE}.volumes": [{**MOUNT, "mountPath": "/etc/millwright/job"}]}, "spec.execution.kubernetes.podTemplate.volumes[0].mountPath", "mountPath is taken", "is taken"),
     Bad("a mount over the token", {f"{TEMPLATE}.volumes": [{**MOUNT, "mountPath": "/var/run/secrets"}]}, "spec.execution.kubernetes.podTemplate.volumes[0].mountPath", "mountPath is taken", "is taken"),
     Bad("a mount that goes up", {f"{TEMPLATE}.volumes": [{**MOUNT, "mountPath": "/a/../etc"}]}, "spec.execution.kubernetes.podTemplate.volumes[0].mountPath", "straight down", "straight down"),
