@@ -72,6 +72,16 @@ class TestSuspend:
         (stage,) = arena.children("jobs", "clock", "stage")
         assert stage["spec"]["activeDeadlineSeconds"] < 40
 
+    def test_past_it_what_the_job_waited_for_is_told(self, arena: Arena) -> None:
+        resources = {"requests": {"cpu": "4000"}}
+        arena.start("no-node", probe(), activeDeadlineSeconds=3, execution={"kubernetes": {"resources": resources}})
+
+        failed = condition(arena.wait("no-node", holds("Failed"), "the end"), "Failed")
+
+        assert failed["reason"] == "DeadlineExceeded"
+        assert "spec.activeDeadlineSeconds (3 s) is used up" in failed["message"]
+        assert "it waited: Unschedulable: no node has enough cpu" in failed["message"]
+
 
 class TestEviction:
     def test_costs_no_attempt_and_goes_on_from_the_checkpoint(self, arena: Arena) -> None:
@@ -244,6 +254,20 @@ class TestDelete:
         until("another Job", another)
         arena.complete("touched")
         assert resumed_from(arena, "touched") > 0
+
+    def test_a_pod_that_lost_its_job_is_told_and_not_called_suspended(self, arena: Arena) -> None:
+        arena.start("orphan", probe(units=4000))
+        arena.wait("orphan", holds("Running"), "the job to run")
+        (pod,) = (p["metadata"]["name"] for p in arena.live_pods("orphan", "stage"))
+        (job,) = (j["metadata"]["name"] for j in arena.children("jobs", "orphan", "stage"))
+
+        arena.kubectl("delete", "job", job, "-n", arena.namespace, "--cascade=orphan")
+        arena.patch("orphan", suspend=True)
+
+        arena.wait("orphan", lambda j: f"kubectl delete pod {pod}" in condition(j, "Ready")["message"], "its message")
+        assert not holds("Suspended")(arena.job("orphan"))
+        arena.kubectl("delete", "pod", pod, "-n", arena.namespace)
+        arena.wait("orphan", holds("Suspended"), "the job to be suspended")
 
     @pytest.mark.alone
     def test_a_pod_deleted_after_success_costs_the_report_and_not_the_result(
