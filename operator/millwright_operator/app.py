@@ -146,8 +146,8 @@ async def fill(controller: Controller) -> None:
 
 
 async def compare(controller: Controller, seconds: float) -> None:
-    """Compares from time to time what watches brought with what there is. Returns once a namespace that was left out may be
-    read: kopf begins no further watch, so the process ends, and the next one works there too."""
+    """Compares from time to time what watches brought with what there is. Returns once other namespaces may be read than at
+    the start: kopf neither begins a watch nor gives one up, so the process ends, and the next one works where it may."""
     left_out = controller.forbidden
     pause = min(SETTLED_SECONDS, seconds)
     while True:
@@ -160,8 +160,10 @@ async def compare(controller: Controller, seconds: float) -> None:
         else:
             if news:
                 logger.info("%d jobs had news that no watch had brought yet", news)
-            if readable := left_out - controller.forbidden:
-                logger.info("%s may be read now: this process ends, and the next one works there", ", ".join(readable))
+            if changed := left_out ^ controller.forbidden:
+                logger.warning(
+                    "rights have changed in %s: this process ends, the next one works by them", ", ".join(changed)
+                )
                 return
 
 

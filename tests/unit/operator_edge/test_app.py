@@ -173,23 +173,26 @@ class TestStarting:
             "namespace gone is left out, as it may not be read; is it gone? GET /api/v1/namespaces/gone" in caplog.text
         )
 
-    def test_it_starts_again_once_a_namespace_that_was_left_out_may_be_read(
-        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize(
+        ("first", "later"), [pytest.param(3, 0, id="it is back"), pytest.param(0, 99, id="it is gone")]
+    )
+    def test_it_starts_again_once_other_namespaces_may_be_read(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, first: int, later: int
     ) -> None:
         api = FakeApi()
-        api.refuse("GET", "/back/", 403, times=3, reason="Forbidden")
+        api.refuse("GET", "/team-b/", 403, times=first, reason="Forbidden")
         sleep = asyncio.sleep
         monkeypatch.setattr(app.asyncio, "sleep", lambda _: sleep(0))
-        caplog.set_level("INFO")
 
         async def script(cluster: Cluster) -> None:
-            where = ("back", "team-a")
+            where = ("team-a", "team-b")
             controller = Controller(cluster, Options.read({}).platform(None), Metrics(), namespaces=where)
             await controller.resync()
+            api.refuse("GET", "/team-b/", 403, times=later, reason="Forbidden")
             await asyncio.wait_for(app.compare(controller, 300), 10)
 
         against(api, monkeypatch, script)
-        assert "back may be read now: this process ends, and the next one works there" in caplog.text
+        assert "rights have changed in team-b: this process ends, the next one works by them" in caplog.text
 
 
 class TestAnEndpointThatCannotBe:
