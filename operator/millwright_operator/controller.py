@@ -74,8 +74,7 @@ class Controller:
             if gone and kind == "optimizationjobs":
                 self._heard.pop(key, None)
                 self._memories.pop(key, None)
-                self._deeds.refused.pop(key, None)
-                self._deeds.podless.pop(key, None)
+                self._deeds.forget(key)
                 self._pace.forget(key)
             self.queue.add(key)
 
@@ -117,8 +116,8 @@ class Controller:
             self.queue.add(key)
         if len(refused) == len(self._namespaces):
             raise next(iter(refused.values()))
-        for namespace, error in refused.items():
-            logger.warning("namespace %s is left out, as it may not be read; is it gone? %s", namespace, error)
+        for name, refusal in refused.items():
+            logger.warning("namespace %s is left out, as it may not be read; is it gone? %s", name, refusal)
         self.forbidden = frozenset(refused)
         return len(news)
 

@@ -6,6 +6,7 @@ so that the next reconcile sees its own writes before any watch brings them.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -31,11 +32,17 @@ from millwright_operator.cache import Kind
 from millwright_operator.cluster import APPLY, FIELD_MANAGER, MERGE, ApiError, Cluster, path_of
 from millwright_operator.metrics import Metrics
 from millwright_operator.observed import Key, Podless, Refusal, Resource
+from millwright_operator.pace import Pace
+from millwright_operator.podless import AGAIN_SECONDS
 
 logger = logging.getLogger(__name__)
 
 NOTE_BYTES = 1024
 """Longest note of an Event that the API server takes."""
+
+QUESTIONS_PER_SECOND = 2.0
+"""About pods that are missing. The API server reads all of a namespace's Events for one, and pods are missing by the
+thousand when it has much to do anyway."""
 
 WRITER_LEFT_SECONDS = 30.0
 """When to look again while a pod of an earlier Job still runs; its end is seen earlier."""
@@ -80,6 +87,13 @@ class Deeds:
         self._metrics, self._instance, self._now = metrics, instance, now
         self.refused: dict[Key, Refusal] = {}
         self.podless: dict[Key, tuple[Podless, ...]] = {}
+        self._asking = Pace(AGAIN_SECONDS, QUESTIONS_PER_SECOND)
+
+    def forget(self, key: Key) -> None:
+        """Forgets a job that is gone."""
+        self.refused.pop(key, None)
+        self.podless.pop(key, None)
+        self._asking.forget(key)
 
     async def do(self, resource: Resource, actions: Iterable[Action]) -> float | None:
         """Does actions on a job's behalf.
@@ -127,7 +141,8 @@ class Deeds:
             case Tell():
                 await self._tell(resource, action)
             case AskWhy():
-                await self._ask_why(resource, action)
+                if not self._asking.wait(resource.key, asyncio.get_running_loop().time()):
+                    await self._ask_why(resource, action)
         return True
 
     async def _create(self, resource: Resource, action: CreateJob) -> bool:

@@ -20,9 +20,6 @@ PATIENCE_SECONDS = 5.0
 AGAIN_SECONDS = 20.0
 """Between two questions about Jobs that stay so."""
 
-ASKED_AT_ONCE = 4
-"""Of a search's Jobs; they mostly miss their pods for the same reason."""
-
 _HEALS = ("exceeded quota", "failed calling webhook", "being terminated")
 """In refusals that pass without a person's act on this job."""
 
@@ -34,9 +31,13 @@ _PREFIX = re.compile(r'^Error creating: (pods "[^"]*" is forbidden: )?')
 
 
 def questions(children: Children, now: datetime) -> tuple[AskWhy, ...]:
-    """Returns what is asked of Jobs whose pods are overdue."""
+    """Returns what is asked of the Jobs whose pods are overdue. One at a time: those of a search mostly miss theirs for the
+    same reason."""
     late = [job for job in _podless(children) if seconds_between(job.started_at, now) >= PATIENCE_SECONDS]
-    return tuple(AskWhy(job.name, job.uid, _latest(children, job)) for job in late[:ASKED_AT_ONCE])
+    if not late:
+        return ()
+    job = late[int(now.timestamp() // AGAIN_SECONDS) % len(late)]
+    return (AskWhy(job.name, job.uid, _latest(children, job)),)
 
 
 def look_again(children: Children, now: datetime) -> float | None:

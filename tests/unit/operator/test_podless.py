@@ -37,6 +37,13 @@ class TestAsking:
         assert podless.look_again(children, after(2)) == 3
         assert podless.look_again(children, after(6)) == podless.AGAIN_SECONDS
 
+    def test_of_several_each_has_its_turn(self) -> None:
+        jobs = tuple(replace(JOB, name=f"m-0-t{number}", uid=f"u-{number}") for number in range(3))
+
+        asked = [podless.questions(Children(jobs=jobs), after(20 * turn + 10)) for turn in range(3)]
+
+        assert sorted(question.job for questions in asked for question in questions) == ["m-0-t0", "m-0-t1", "m-0-t2"]
+
     @pytest.mark.parametrize(
         "job",
         [

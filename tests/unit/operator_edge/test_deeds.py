@@ -372,6 +372,13 @@ class TestAskingWhy:
         assert ground.do(AskWhy("phi3-s0", "u-s0", since="2026-11-21T11:30:00Z"), LookAgain(7)) == 7
         assert ground.podless == ()
 
+    def test_it_is_not_asked_again_at_once(self, ground: Ground) -> None:
+        question = AskWhy("phi3-s0", "u-s0", since="")
+
+        ground.do(question, question)
+
+        assert ground.api.verbs() == ["GET events"]
+
     @pytest.mark.parametrize("status", [403, 500])
     def test_that_nobody_answers_stops_nothing(self, ground: Ground, status: int) -> None:
         ground.api.refuse("GET", "events$", status)
