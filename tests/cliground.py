@@ -42,7 +42,7 @@ class Obey(Pass):
     consumes: ClassVar[frozenset[str]] = frozenset({HF})
     produces: ClassVar[str] = HF
 
-    end: Literal["well", "crash", "input", "again", "abort", "never"] = Field(default="well", description="How it ends.")
+    end: Literal["well", "crash", "input", "again", "abort", "never", "exit", "nothing"] = Field(default="well", description="How it ends.")
     steps: int = Field(default=3, ge=0, description="Steps of work.")
     say: str = Field(default="", description="What a library prints, in Python, in a child and past Python.")
 
@@ -65,6 +65,11 @@ class Obey(Pass):
             raise Damaged("it arrived torn", where="model")
         if self.end == "abort":
             os.abort()
+        if self.end == "exit":
+            raise SystemExit(2)
+        if self.end == "nothing":
+            shutil.rmtree(context.folder)
+            return
         shutil.copytree(artifact.folder, context.folder, dirs_exist_ok=True)
 '''
 

@@ -177,7 +177,7 @@ def _signal(code: int) -> str:
 def _not_started(pod: SeenPod, ended: Ended) -> Finding | None:
     """Of a container that could not be started at all, or whose image is of something else."""
     foreign = any(mark in ended.message for mark in _NO_RUNNER)
-    if ended.reason not in ("StartError", "ContainerCannotRun") and not (foreign and ended.exit_code == 1):
+    if ended.reason != "StartError" and not (foreign and ended.exit_code == 1):
         return None
     what = "has no Millwright runner in it" if foreign else "cannot be started"
     hint = "build it from the runner's image; spec.execution.kubernetes.image names it" if foreign else ""

@@ -19,6 +19,7 @@ from millwright_api.errors import (
 )
 from millwright_api.names import fingerprint
 from millwright_runner.stores.disk import FULL
+from millwright_runner.stores.line import answered_before
 
 ANSWER_SECONDS = 6.0
 """How long the hub may be silent when something is looked up; its client would wait for ever."""
@@ -91,7 +92,7 @@ def asking(where: str, missing: type[UserError]) -> Iterator[None]:
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("httpx2", "httpcore2", "httpx", "httpcore"):
             raise
-        raise StoreUnreachable(f"the hub does not answer: {_line(error)}", where=where, hint=_endpoint()) from error
+        raise _silent(error, where) from error
 
 
 def _translated(error: Exception, where: str, missing: type[UserError]) -> MillwrightError:
@@ -133,10 +134,13 @@ def _unavailable(error: Exception, where: str) -> MillwrightError:
             )
         return StoreUnavailable(f"the hub answers with HTTP {code}", where=where)
     if isinstance(error, ConnectionError | errors.LocalEntryNotFoundError | errors.RevisionResolutionError):
-        return StoreUnreachable(
-            f"the hub does not answer: {_line(error.__cause__ or error)}", where=where, hint=_endpoint()
-        )
+        return _silent(error.__cause__ or error, where)
     return StoreUnavailable(_line(error), where=where)
+
+
+def _silent(error: BaseException, where: str) -> MillwrightError:
+    kind = StoreUnavailable if answered_before() else StoreUnreachable
+    return kind(f"the hub does not answer: {_line(error)}", where=where, hint=_endpoint())
 
 
 def _endpoint() -> str:

@@ -183,7 +183,7 @@ def _run_here(state: Run, step: StepPlan, artifact: Artifact, place: Workplace) 
         release_memory()
     state.tell(step, "storing")
     _open_to_readers(place.result)
-    files, _ = digest_folder(place.result, state.memo)
+    files = digest_folder(place.result, state.memo)[0] if place.result.is_dir() else []
     if not files:
         raise PassFailed(f"{step.step.pass_.name} made nothing", where=step.step.where)
     folder, tree = _keep(state, step, place, files, context)
@@ -230,13 +230,15 @@ def _call(step: StepPlan, artifact: Artifact, context: Context) -> None:
         if error.errno in FULL:
             raise NoSpaceLeft(f"the disk is full: {error}", where=str(context.folder)) from error
         raise _unforeseen(step, error) from error
+    except SystemExit as error:  # a library that thinks that it is a program
+        raise _unforeseen(step, error) from error
     except Exception as error:
         if "No space left on device" in str(error):  # libraries in Rust and C++ say it in words only
             raise NoSpaceLeft(f"the disk is full: {error}", where=str(context.folder)) from error
         raise _unforeseen(step, error) from error
 
 
-def _unforeseen(step: StepPlan, error: Exception) -> PassFailed:
+def _unforeseen(step: StepPlan, error: Exception | SystemExit) -> PassFailed:
     return PassFailed(f"{step.step.pass_.name} failed: {type(error).__name__}: {error}", where=step.step.where)
 
 

@@ -27,6 +27,7 @@ from millwright_runner.evaluation.bound import METRICS
 from millwright_runner.metrics import Asking, Metric, MetricContext
 from millwright_runner.passes import Context, Pass
 from millwright_runner.subjects import Subject
+from millwright_runner.unforeseen import InternalError
 from millwright_search.trials import OverReason, TrialPhase
 
 ROOT = Path(__file__).parents[2]
@@ -152,7 +153,7 @@ NO_REASONS = {
     "ArtifactsPublished", "Complete", "Failed", "Finished", "Pending", "Queued", "Ready", "Reconciling", "Running", "Stalled",
     "Suspended", "Validated", "Fail", "True", "False", "Unknown", "Normal", "Warning", "Resumed", "StageStarted", "StageSucceeded",
     "AttemptFailed", "Preempt", "CreateContainerConfigError", "CreateContainerError", "ErrImageNeverPull", "ErrImagePull",
-    "ImagePullBackOff", "InvalidImageName", "RegistryUnavailable", "Job", "Stage", "SearchOver",
+    "ImagePullBackOff", "InvalidImageName", "RegistryUnavailable", "StartError", "Job", "Stage", "SearchOver",
     # ends of trials and of searches: docs/search.md has them
     "Active", "Pruned", "NoTrialSucceeded",
 }  # fmt: skip
@@ -176,9 +177,11 @@ class TestTroubleshooting:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[A-Z]\w+", node.value)
         }
         leaves = {name for name, kind in vars(errors).items() if isinstance(kind, type) and not kind.__subclasses__()}
-        return (words - NO_REASONS) | {
-            name for name in leaves if issubclass(getattr(errors, name), errors.MillwrightError)
-        }
+        return (
+            (words - NO_REASONS)
+            | {InternalError.__name__}
+            | {name for name in leaves if issubclass(getattr(errors, name), errors.MillwrightError)}
+        )
 
     def test_every_reason_of_a_condition_is_explained(self) -> None:
         assert sorted(self.told() - set(explained())) == []

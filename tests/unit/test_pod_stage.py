@@ -216,6 +216,30 @@ class TestItsLastWord:
         assert word.report.message.endswith("RuntimeError: tensors of different sizes")
         assert "Traceback" in word.err
 
+    @pytest.mark.parametrize(
+        ("end", "told"),
+        [("exit", "obey failed: SystemExit: 2"), ("nothing", "spec.passes[0].custom.options: obey made nothing")],
+    )
+    def test_a_pass_that_ends_the_process_or_removes_its_folder_is_to_blame(
+        self, pod: PodGround, end: str, told: str
+    ) -> None:
+        pod.write(passes=[obey("one", end=end)], data=[])
+
+        word = pod.run("stage")
+
+        assert (word.code, word.report.reason) == (1, "PassFailed")
+        assert told in word.report.message
+
+    def test_what_a_secret_gave_the_pod_is_not_told(self, pod: PodGround) -> None:
+        pod.write(passes=[obey("one", end="crash")], data=[])
+
+        word = pod.run(
+            "stage", TEAM_TOKEN="different sizes", TEAM_TOKEN_FILE="RuntimeError", AWS_SECRET_ACCESS_KEY="one"
+        )
+
+        assert word.report.message.endswith("RuntimeError: tensors of [redacted]")
+        assert "different sizes" not in word.message.decode()
+
     def test_a_manifest_that_is_wrong_is_told(self, pod: PodGround) -> None:
         pod.write(passes=[{"merg": {}}])
 

@@ -218,6 +218,19 @@ def test_a_server_that_had_answered_and_stays_away_is_unavailable_not_unreachabl
     assert caught.value.exit_code == 75
 
 
+def test_a_server_that_has_answered_the_preflight_is_waited_for_by_a_stage_that_begins_in_an_outage(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(line.ENV_ANSWERED, "1")
+    port = unused_port()
+    store = ground.open(f"http://127.0.0.1:{port}", Patience(seconds=0.5, first_pause=0.05))
+    with pytest.raises(
+        StoreUnavailable, match=r"had answered the preflight and does not now.*Connection refused"
+    ) as caught:
+        store.check(write=True)
+    assert caught.value.exit_code == 75
+
+
 @pytest.mark.parametrize("operation", ["commit", "put", "conditional"])
 def test_an_answer_that_is_lost_does_not_undo_what_was_done(ground: Ground, tmp_path: Path, operation: str) -> None:
     begins, holds = ground.commit.split(" /") if operation == "commit" else ("PUT", "")

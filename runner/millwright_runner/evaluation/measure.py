@@ -84,7 +84,7 @@ class Judge:
                 except MillwrightError as error:
                     error.where = error.where or one.metric.where
                     raise
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     text = f"{one.metric.name} could not be measured: {type(error).__name__}: {error}"
                     raise PassFailed(text, where=one.metric.where) from error
                 if self.cache is not None and self.cache.writes:

@@ -13,6 +13,10 @@ from millwright_runner.process import leave, open_streams, prepare
 
 ROLES = ("preflight", "stage", "report", "azureml", "cancel", "remote")
 
+AFTER_THE_PREFLIGHT = ("stage", "report")
+"""Roles that begin when the preflight has had an answer from each store: one that is silent now is away for a while, and the
+address, which is frozen, is not to blame."""
+
 
 def main() -> NoReturn:
     """Runs the role that the command line names."""
@@ -26,7 +30,10 @@ def main() -> NoReturn:
         sys.stderr.write(f"one of {', '.join(ROLES)} is needed, not {' '.join(sys.argv[1:]) or 'nothing'}\n")
         leave(2)
     from millwright_runner.pod import roles
+    from millwright_runner.stores.line import ENV_ANSWERED
 
+    if sys.argv[1] in AFTER_THE_PREFLIGHT:
+        os.environ.setdefault(ENV_ANSWERED, "1")
     leave(roles.run(sys.argv[1]))
 
 

@@ -26,7 +26,11 @@ def run() -> RunReport:
     output.check(write=False)
     published = read_published(output)
     if published is None:
-        raise ResultMissing("the run ended well, and the output holds no model any more", where=output.uri)
+        raise ResultMissing(
+            "the last pod ended with exit code 0, and the output holds no model",
+            where=output.uri,
+            hint="it was removed since, or a pass or a library ended the process by itself",
+        )
     if not is_of(job, published):
         maker = published.meta.get("job", "another job")
         raise ResultMissing(

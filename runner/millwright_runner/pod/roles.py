@@ -13,6 +13,7 @@ from millwright_api.errors import MillwrightError, PassFailed, Stopped
 from millwright_api.report import RunReport
 from millwright_runner import record
 from millwright_runner.pod import inside
+from millwright_runner.pod.hiding import hidden
 from millwright_runner.told import Told
 from millwright_runner.unforeseen import InternalError, as_failure
 
@@ -40,6 +41,7 @@ def run(role: str) -> int:
         report = failed.report
     except BaseException as error:
         report = report_of(error)
+    report = report.model_copy(update={"message": hidden(report.message, os.environ)})
     say(report)
     inside.leave_word(report)
     return report.exit_code

@@ -123,14 +123,14 @@ class BlobLine(PatientLine):
                 f"{self.endpoint} answers, but not as Azure Blob Storage", where=self.uri, hint="is the address right?"
             ) from None
         if isinstance(error, AWAY):
-            if not self._answered and tries >= FIRST_TRIES:
+            if not self._trusted and tries >= FIRST_TRIES:
                 raise self._silent(root_cause(error), "are the account's name and the address right?") from None
         elif isinstance(error, HttpResponseError) and error.status_code is not None:
             self._answered = True
             self._raise_refusal(error, tries)
         elif isinstance(error, AzureError):
             meant = explain(error, self.uri)
-            if not isinstance(meant, AzureUnavailable) or not self._answered:
+            if not isinstance(meant, AzureUnavailable) or not self._trusted:
                 raise meant or UserError(f"cannot be asked: {words(error)}", where=self.uri) from None
 
     def _raise_refusal(self, error: HttpResponseError, tries: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from abc import ABC, abstractmethod
@@ -19,6 +20,15 @@ CONNECT_SECONDS = 3
 FIRST_READ_SECONDS, READ_SECONDS = 4, 60
 """How long a server may be silent, before it has answered for the first time and after. It is asked twice: a preflight is
 to say within 15 seconds that nobody answers."""
+
+
+ENV_ANSWERED = "MILLWRIGHT_STORES_ANSWERED"
+"""Set to 1 where all servers have answered before, under the same addresses: to a job's preflight."""
+
+
+def answered_before() -> bool:
+    """Whether a server that does not answer is away for a while, and its address is not to blame."""
+    return os.environ.get(ENV_ANSWERED) == "1"
 
 
 class Absent(Exception):
@@ -67,6 +77,7 @@ class PatientLine(ABC):
 
     def __init__(self, uri: str, patience: Patience) -> None:
         self.uri, self._patience, self._answered = uri, patience, False
+        self._known = answered_before()
 
     def patiently(self, attempt: Callable[[], T]) -> T:
         """Repeats an attempt while the server is away or overloaded.
@@ -99,6 +110,11 @@ class PatientLine(ABC):
     def _short(self, error: Exception) -> str:
         """Says in a few words why an attempt failed."""
 
+    @property
+    def _trusted(self) -> bool:
+        """Whether the address is known to be right: silence will end by itself then."""
+        return self._answered or self._known
+
     def _cause(self, error: Exception) -> Exception | None:
         """What a traceback shows as the cause."""
         return error
@@ -107,8 +123,9 @@ class PatientLine(ABC):
         return StoreUnreachable(f"no answer from {self.endpoint}: {why}", where=self.uri, hint=hint)
 
     def _stopped(self, why: str) -> MillwrightError:
+        had = "had answered and stopped" if self._answered else "had answered the preflight and does not now"
         return StoreUnavailable(
-            f"{self.endpoint} had answered and stopped, for {self._patience.seconds:.0f} s of retries: {why}",
+            f"{self.endpoint} {had}, for {self._patience.seconds:.0f} s of retries: {why}",
             where=self.uri,
             hint="the same command goes on from here",
         )

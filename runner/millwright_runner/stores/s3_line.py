@@ -133,12 +133,12 @@ class Line(PatientLine):
             self._raise_refusal(error, tries)
         elif isinstance(error, NO_LOGIN):
             hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a role"
-            raise AccessDenied(f"no usable credentials: {error}", where=self.uri, hint=hint) from error
+            raise AccessDenied(f"no credentials can be used ({error})", where=self.uri, hint=hint) from error
         elif not isinstance(error, AWAY):
             raise UserError(f"cannot be asked: {error}", where=self.uri) from error
-        elif not self._answered:
-            hint = "is the endpoint right? (the location's `endpoint`, else AWS_ENDPOINT_URL, else AWS)"
-            raise self._silent(root_cause(error), hint) from error
+        elif not self._trusted:
+            why = root_cause(error)
+            raise self._silent(why, _hint(why)) from error
 
     def _raise_refusal(self, error: Any, tries: int) -> None:
         answer = error.response.get("ResponseMetadata", {})
@@ -173,6 +173,14 @@ class Line(PatientLine):
             if found
             else "there are no credentials"
         )
+
+
+def _hint(why: str) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        return "AWS_CA_BUNDLE names a file of the authorities that are trusted"
+    if "WRONG_VERSION_NUMBER" in why:
+        return "does it speak TLS? If not, the endpoint is http://"
+    return "is the endpoint right? (the location's `endpoint`, else AWS_ENDPOINT_URL, else AWS)"
 
 
 def _clients(session: Any, location: S3Location) -> tuple[Any, Any]:
