@@ -8,7 +8,7 @@ from datetime import datetime
 from millwright_api.status import Status
 from millwright_api.v1alpha1 import Spec
 from millwright_operator import manifests
-from millwright_operator.actions import Action, ApplyManifest
+from millwright_operator.actions import Action, ApplyManifest, DeleteJob
 from millwright_operator.asking import Memory
 from millwright_operator.conditions import Said, condition
 from millwright_operator.observed import Children, Heard, Refusal, Resource, SeenJob, SeenPod, digest_of
@@ -87,6 +87,17 @@ class Decision:
     then: tuple[Action, ...] = ()
     fenced: bool = False
     look_again: float | None = None
+
+
+def room(case: Case, refused: Refusal | None) -> tuple[Action, ...]:
+    """Returns what makes room where a quota refuses a Job: the preflight's and those of stages go that have ended. Else jobs
+    that each hold a slot of a quota on Jobs by their preflight would wait for one another for ever."""
+    if refused is None or refused.for_good:
+        return ()
+    over = [
+        job for job in case.children.jobs if job.finished and not job.deleting and job.role in ("preflight", "stage")
+    ]
+    return tuple(DeleteJob(job.name, job.uid) for job in over)
 
 
 def applied(case: Case) -> tuple[Action, ...]:

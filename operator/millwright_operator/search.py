@@ -12,7 +12,7 @@ from millwright_api.status import JobPhase
 from millwright_operator import judged, manifests, passes, podless
 from millwright_operator.actions import Action, CreateJob, DeleteJob, PatchJob
 from millwright_operator.asking import Question
-from millwright_operator.case import Case, Decision, applied
+from millwright_operator.case import Case, Decision, applied, room
 from millwright_operator.clock import remaining
 from millwright_operator.conditions import State
 from millwright_operator.failures import Finding, waits_for
@@ -67,7 +67,8 @@ def _go_on(at: Standing, stage: Stage, course: Course, seen: Look) -> Decision:
     wrong = [DeleteJob(job.name, job.uid) for job in (*seen.strays, *seen.lost)]
     resumed = [PatchJob(job.name, {"suspend": False, **deadline}) for job in halted]
     created = [_create(case, course, segment, left) for segment in course.start]
-    then: tuple[Action, ...] = (*applied(case), *wrong, *_raised(case, seen), *resumed, *created)
+    freed = room(case, case.children.refused) if created else ()
+    then: tuple[Action, ...] = (*applied(case), *wrong, *freed, *_raised(case, seen), *resumed, *created)
     status = _standing(at, stage, course, seen).status
     return Decision(status, then, fenced=bool(wrong or resumed or created), look_again=seen.again)
 

@@ -13,7 +13,7 @@ from millwright_api.status import JobPhase
 from millwright_operator import judged, manifests, passes, podless, stages
 from millwright_operator.account import attempt, backoff_limit, known
 from millwright_operator.actions import Action, CreateJob, DeleteJob, PatchJob
-from millwright_operator.case import GRACE_SECONDS, Case, Decision, applied
+from millwright_operator.case import GRACE_SECONDS, Case, Decision, applied, room
 from millwright_operator.clock import remaining, seconds_between, written
 from millwright_operator.failures import end_of, good_report, of_job, waits_for
 from millwright_operator.observed import SeenJob, SeenPod
@@ -78,7 +78,8 @@ def _drive(at: Standing, stage: Stage, job: SeenJob | None) -> Decision:
             message = f"{name_of(case, stage)} waits for quota in the queue {queue}"
             return decided(at.entered(stage.index, phase="Queued"), state_of(at, "Queued", "QueuedForQuota", message))
     elif job or pods:
-        return pending(at, stage, _orphaned(pods) or "waiting for its former pod to end")
+        former = f"pod {pods[0].name} to end" if pods else "Job to be gone"
+        return pending(at, stage, _orphaned(pods) or f"waiting for its former {former}")
     return _let_run(at, stage, job)
 
 
@@ -146,7 +147,7 @@ def _create(at: Standing, stage: Stage, left: int | None) -> Decision:
     else:
         state = state_of(at, "Stalled" if refused.for_good else "Pending", "JobNotCreated", refused.message)
         decision = decided(at.entered(stage.index, phase="Pending"), replace(state, stalled=refused.for_good))
-    return Decision(decision.status, then=(*applied(case), create), fenced=True)
+    return Decision(decision.status, then=(*applied(case), *room(case, refused), create), fenced=True)
 
 
 def _suspend(at: Standing, stage: Stage, job: SeenJob | None, pods: list[SeenPod]) -> Decision:

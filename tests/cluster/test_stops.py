@@ -203,6 +203,26 @@ class TestEdit:
         assert holds("Complete")(arena.job("short-lived"))
 
 
+class TestAQuota:
+    def test_that_leaves_a_job_one_job_is_enough(self, arena: Arena) -> None:
+        room = str(len(arena.list("jobs")) + 1)
+        quota = {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "jobs", "namespace": arena.namespace},
+            "spec": {"hard": {"count/jobs.batch": room}},
+        }
+        arena.apply(quota)
+        arena.kubectl("wait", "--for=jsonpath={.status.used}", "resourcequota/jobs", "-n", arena.namespace)
+        try:
+            arena.start("narrow", probe())
+            arena.complete("narrow")
+        finally:
+            arena.kubectl("delete", "resourcequota", "jobs", "-n", arena.namespace)
+
+        assert arena.children("jobs", "narrow", "preflight") == []
+
+
 class TestDelete:
     def test_leaves_nothing_but_the_published_model(self, arena: Arena) -> None:
         arena.start("gone", probe())

@@ -416,6 +416,25 @@ class TestARefusal:
 
         assert (cluster.phase, cluster.condition("Stalled")) == ("Validating", None)
 
+    def test_by_a_quota_makes_the_job_give_up_what_has_ended(self) -> None:
+        cluster = Cluster.with_job(two_stages())
+        unseen(cluster, "s0", "Complete")
+
+        self.refused(cluster, self.QUOTA)
+        left = list(cluster.jobs)
+        cluster.settle(20)
+
+        assert left == []
+        assert (cluster.phase, cluster.wrong) == ("Succeeded", [])
+
+    def test_for_good_removes_nothing(self) -> None:
+        cluster = Cluster.with_job(spec())
+        unseen(cluster, "p", "Complete")
+
+        self.refused(cluster, self.INVALID)
+
+        assert len(cluster.jobs) == 1
+
     def test_does_not_keep_from_telling_what_came_before_it(self) -> None:
         cluster = Cluster.with_job(spec())
         unseen(cluster, "p", "Complete")
@@ -819,7 +838,9 @@ class TestRetry:
         actions = cluster.look()
 
         assert not any(isinstance(action, act.CreateJob) for action in actions)
-        assert "former pod" in next(a for a in actions if isinstance(a, act.WriteStatus)).status.conditions[0].message
+        (pod,) = [name for name in cluster.pods if "-s0-" in name]
+        told = next(a for a in actions if isinstance(a, act.WriteStatus)).status.conditions[0].message
+        assert f"waiting for its former pod {pod} to end" in told
 
     @pytest.mark.parametrize("suspend", [False, True])
     def test_a_pod_that_lost_its_job_is_named_and_waited_for(self, suspend: bool) -> None:
