@@ -11,7 +11,7 @@ from millwright_api.status import ConditionType, SearchStatus, StageStatus, Stat
 from millwright_operator.actions import Tell
 from millwright_operator.conditions import condition
 from millwright_operator.failures import WAITING, disruption, end_of
-from millwright_operator.observed import Children, Resource
+from millwright_operator.observed import Children, Resource, SeenPod
 from millwright_operator.trialstatus import best_of
 
 EVENT_BYTES = 1000
@@ -65,11 +65,7 @@ def _stages(resource: Resource, children: Children, before: Status, after: Statu
 
 def _attempts(resource: Resource, children: Children, old: StageStatus, now: StageStatus, title: str) -> Iterator[Tell]:
     more = now.failures + now.earlier_failures - old.failures - old.earlier_failures
-    broken = [
-        pod
-        for pod in children.pods
-        if pod.job == now.name and pod.ended and not pod.disrupted and pod.evicted is None and pod.ended.exit_code != 0
-    ]
+    broken = [pod for pod in children.pods if pod.job == now.name and not pod.disrupted and _broke(pod)]
     broken.sort(key=lambda pod: ((pod.ended.finished_at if pod.ended else "") or "", pod.name))
     for pod in broken[-more:] if more > 0 else []:
         finding = end_of(pod)
@@ -79,6 +75,11 @@ def _attempts(resource: Resource, children: Children, old: StageStatus, now: Sta
     if more > 0 and now.failures > len(broken) and goes_on and not at_work:
         message = f"{title}: a pod of Job {now.name} was deleted; that costs an attempt"
         yield _tell(resource, "Warning", "AttemptFailed", message, f"{now.name}/{now.failures + now.earlier_failures}")
+
+
+def _broke(pod: SeenPod) -> bool:
+    """Also one that was evicted for overrunning its own limit: that costs an attempt."""
+    return pod.evicted is not None or (pod.ended is not None and pod.ended.exit_code != 0)
 
 
 def _lost(resource: Resource, children: Children, old: StageStatus, now: StageStatus, title: str) -> Iterator[Tell]:

@@ -1002,6 +1002,19 @@ class TestEvents:
 
         assert self.reasons(cluster)[-1] == "Evicted"
 
+    def test_an_eviction_for_overrunning_its_own_limit_is_told_as_it_costs_an_attempt(self) -> None:
+        cluster = running()
+        (pod,) = [p for p in cluster.pods.values() if "-s0-" in p["metadata"]["name"]]
+        message = 'Usage of EmptyDir volume "scratch" exceeds the limit "64Mi". '
+        pod["status"] = {"phase": "Failed", "reason": "Evicted", "message": message}
+        (cluster.job("s0") or {})["status"] |= {"failed": 1, "active": 0}
+
+        cluster.operate()
+
+        last = list(cluster.events.values())[-1]
+        assert last.reason == "AttemptFailed"
+        assert last.message.endswith('exceeds the limit "64Mi"; raise execution.kubernetes.scratch')
+
     def test_a_pod_that_a_person_deletes_is_told_as_it_costs_an_attempt(self) -> None:
         cluster = running()
         (pod,) = [name for name in cluster.pods if "-s0-" in name]
