@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from millwright_api.errors import MillwrightError, NoSpaceLeft, PassFailed, Stopped
+from millwright_api.quantities import spoken
 from millwright_api.report import ConstraintReport, EvaluationReport, HitOrMiss, PassReport, Phase, Progress
 from millwright_runner.artifact import HF_ADAPTER, Artifact, FileDigest, digest_of
 from millwright_runner.checkpoints import StoredCheckpoints
@@ -18,11 +20,14 @@ from millwright_runner.data import PackedSequences, pack
 from millwright_runner.digests import DigestMemo, digest_folder
 from millwright_runner.passes import Context, StopFlag, Tell
 from millwright_runner.plan import Plan, Settings, StepPlan
-from millwright_runner.stores.disk import FULL
+from millwright_runner.stores.disk import FULL, nearest_folder
 from millwright_runner.told import Told
 from millwright_runner.training.loading import release_memory
 from millwright_runner.trees import Tree, fetch_tree
 from millwright_runner.workplace import PrivateFolder, Workplace, workplace
+
+ROOM = 2**26
+"""Bytes: a disk with more of them free is not the one that is full."""
 
 
 class Observer(Protocol):
@@ -228,14 +233,22 @@ def _call(step: StepPlan, artifact: Artifact, context: Context) -> None:
         raise
     except OSError as error:
         if error.errno in FULL:
-            raise NoSpaceLeft(f"the disk is full: {error}", where=str(context.folder)) from error
+            raise _full(context, error) from error
         raise _unforeseen(step, error) from error
     except SystemExit as error:  # a library that thinks that it is a program
         raise _unforeseen(step, error) from error
     except Exception as error:
         if "No space left on device" in str(error):  # libraries in Rust and C++ say it in words only
-            raise NoSpaceLeft(f"the disk is full: {error}", where=str(context.folder)) from error
+            raise _full(context, error) from error
         raise _unforeseen(step, error) from error
+
+
+def _full(context: Context, error: Exception) -> NoSpaceLeft:
+    free = shutil.disk_usage(nearest_folder(context.folder)).free
+    hint = None
+    if free > ROOM:  # libraries share tensors between processes there, and name no file when it is full
+        hint = f"{spoken(free)} are free there: is /dev/shm full? (execution.kubernetes.sharedMemory)"
+    return NoSpaceLeft(f"the disk is full: {error}", where=str(context.folder), hint=hint)
 
 
 def _unforeseen(step: StepPlan, error: Exception | SystemExit) -> PassFailed:

@@ -16,7 +16,7 @@ import pytest
 from millwright_api.errors import InvalidModel, MillwrightError, NoSpaceLeft, PassFailed, Stopped, TryAgain
 from millwright_api.report import ConstraintReport, EvaluationReport, PassReport, Progress, RunReport
 from millwright_api.v1alpha1 import OptimizationJob
-from millwright_runner import pipeline
+from millwright_runner import pipeline, steps
 from millwright_runner.artifact import HF, HF_ADAPTER, Artifact
 from millwright_runner.cache import Cache
 from millwright_runner.digests import DigestMemo
@@ -331,6 +331,16 @@ class TestHowItFails:
     )
     def test_a_full_disk_is_told_as_such_whoever_says_it(self, ground: Ground, full: Exception) -> None:
         assert isinstance(self.failing(ground, full), NoSpaceLeft)
+
+    @pytest.mark.parametrize(("room", "told"), [(0, True), (2**80, False)])
+    def test_a_full_disk_that_has_room_is_another_one(
+        self, ground: Ground, monkeypatch: pytest.MonkeyPatch, room: int, told: bool
+    ) -> None:
+        monkeypatch.setattr(steps, "ROOM", room)
+
+        error = self.failing(ground, RuntimeError("unable to write to file: No space left on device (28)"))
+
+        assert ("free there: is /dev/shm full? (execution.kubernetes.sharedMemory)" in str(error)) is told
 
     def test_an_error_about_an_option_gets_its_path_in_the_manifest(self, ground: Ground) -> None:
         assert self.failing(ground, InvalidModel("matches nothing", where="text")).where == "spec.passes[1].does.text"
