@@ -19,8 +19,7 @@ for candidate in go /usr/local/go/bin/go "$PWD/.tools/go/bin/go"; do
 done
 echo "setup: fetching Go into .tools/ ($package)" >&2
 tools/setup.sh >&2
-uv=uv
-"$uv" --version >/dev/null 2>&1 || uv=.tools/uv/bin/uv
+uv=$(tools/uv.sh .venv/bin/python)
 rm -rf .tools/go
 "$uv" venv -q --python .venv/bin/python .tools/go
 "$uv" pip install -q --python .tools/go/bin/python "$package"

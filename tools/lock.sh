@@ -4,8 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-uv=uv
-"$uv" --version >/dev/null 2>&1 || uv=.tools/uv/bin/uv
+uv=$(tools/uv.sh .venv/bin/python)
 compile() { "$uv" pip compile -q --generate-hashes --no-header --no-annotate "$@" pyproject.toml; }
 
 compile --all-extras -o requirements.lock

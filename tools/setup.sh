@@ -24,22 +24,9 @@ find_python() {
   return 1
 }
 
-find_uv() {
-  if uv --version >/dev/null 2>&1; then echo uv; return; fi
-  local own=.tools/uv/bin/uv
-  if ! "$own" --version >/dev/null 2>&1; then
-    rm -rf .tools/uv
-    "$python" -c 'import ensurepip, venv' 2>/dev/null || tools/apt.sh "Python's venv module" python3-venv
-    say "fetching uv into .tools/" >&2
-    "$python" -m venv .tools/uv >&2
-    .tools/uv/bin/python -m pip install -q --disable-pip-version-check uv >&2
-  fi
-  echo "$own"
-}
-
 python=$(find_python) || { tools/apt.sh "Python 3.11 or newer" python3 python3-venv || exit 2; python=$(find_python); } ||
   die "no Python of 3.11 or newer was found; name one with PYTHON="
-uv=$(find_uv)
+uv=$(tools/uv.sh "$python")
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180}
 say "installing into .venv, about 6 GB the first time (torch brings its CUDA libraries)"
 [[ -x .venv/bin/python ]] || "$uv" venv -q --python "$python" .venv

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -140,6 +141,55 @@ class TestPrograms:
         done = python("-m", "tests.cluster.ground", "exec", "true", home=tmp_path)
 
         assert (done.returncode, done.stderr) == (1, "ground: the ground is down: make cluster-up\n")
+
+    def test_one_that_is_waited_for_in_vain_is_told_with_what_had_ended(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(programs, "RUN", tmp_path)
+        for name in ("pids", "logs"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "pids" / "etcd").write_text("2")
+        (tmp_path / "logs" / "etcd.log").write_text("panic: no space left on device\ngoroutine 1\n\tmain.go:38\n")
+        monkeypatch.setattr(programs, "is_running", lambda name: False)
+
+        def in_vain(what: str, ready: object) -> None:
+            raise GroundError(f"waited 90 s for {what}")
+
+        monkeypatch.setattr(programs, "wait", in_vain)
+
+        with pytest.raises(GroundError) as told:
+            programs.wait_until_ready("kube-apiserver")
+
+        assert str(told.value).splitlines() == [
+            "waited 90 s for kube-apiserver",
+            "etcd has ended; its last words: panic: no space left on device",
+        ]
+
+
+class TestAMachineThatIsTaken:
+    def test_a_disk_that_is_nearly_full_is_told_before_anything_starts(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(life, "HOME", tmp_path)
+        monkeypatch.setattr(
+            life.shutil, "disk_usage", lambda _: type(shutil.disk_usage("/"))(400 * 10**9, 0, 4 * 10**9)
+        )
+
+        with pytest.raises(
+            GroundError, match=rf"{tmp_path} has 4.0 GB free, and the test cluster needs 5.0, besides 30"
+        ):
+            life.demand_space()
+
+    def test_a_ground_that_nobody_holds_the_end_of_is_told_from_one_that_is_down(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(namespaces, "RUN", tmp_path)
+        monkeypatch.setattr(namespaces, "LINK", "nosuchdevice")
+
+        with pytest.raises(
+            GroundError, match=rf"another ground is up: it has {tmp_path}; .* kill -9 its first process"
+        ):
+            namespaces.demand_free()
 
 
 class TestWithoutRoot:

@@ -224,7 +224,14 @@ class TestSettingUp:
 
     @pytest.fixture
     def copy(self, tmp_path: Path) -> Path:
-        for name in ("pyproject.toml", "requirements.lock", "tools/setup.sh", "tools/apt.sh"):
+        for name in (
+            "pyproject.toml",
+            "requirements.lock",
+            "tools/setup.sh",
+            "tools/uv.sh",
+            "tools/apt.sh",
+            "tools/go.sh",
+        ):
             target = tmp_path / "copy" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target)
@@ -236,14 +243,14 @@ class TestSettingUp:
         (copy / ".venv").mkdir()
         (copy / ".venv" / ".millwright").write_text(cksum)
 
-    def run(self, copy: Path) -> subprocess.CompletedProcess[str]:
+    def run(self, copy: Path, script: str = "setup.sh") -> subprocess.CompletedProcess[str]:
         """On a machine that has a shell and nothing else: no Python, no uv, no apt-get."""
         tools = copy.parent / "bin"
         tools.mkdir()
-        for name in ("bash", "cat", "cksum", "dirname", "id"):
+        for name in ("bash", "cat", "cksum", "dirname", "head", "id", "rm", "sort"):
             (tools / name).symlink_to(shutil.which(name) or name)
         return subprocess.run(
-            [str(tools / "bash"), str(copy / "tools" / "setup.sh")],
+            [str(tools / "bash"), str(copy / "tools" / script)],
             env={"PATH": str(tools)},
             capture_output=True,
             text=True,
@@ -277,6 +284,14 @@ class TestSettingUp:
             in done.stderr
         )
         assert not (copy / ".venv").exists()
+
+    def test_uv_is_asked_for_again_where_only_it_has_gone(self, copy: Path) -> None:
+        self.done_before(copy)
+
+        done = self.run(copy, "go.sh")
+
+        assert done.returncode == 2
+        assert "Python's venv module is missing; install it" in done.stderr
 
 
 def test_tests_are_at_least_as_long_as_what_they_test() -> None:

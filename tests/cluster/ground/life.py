@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import time
 
 from tests.cluster.ground import configuration, images, namespaces, programs
@@ -13,6 +14,9 @@ from tests.cluster.ground.shell import GroundError, locked, say, wait
 
 KEPT = RUN / "kept"
 """There while somebody wants this ground to stay up; tests then use it instead of a fresh one."""
+
+LEAST_FREE = 1_000_000_000
+"""Bytes for what runs: etcd, logs, the tests' buckets and volumes."""
 
 
 def demand_root() -> None:
@@ -28,6 +32,21 @@ def demand_root() -> None:
         )
 
 
+def demand_space() -> None:
+    """Says when the disk is too full: a program would end, or the kubelet evict pods, and what is told then is not why.
+
+    Raises:
+        GroundError: it is.
+    """
+    disk = shutil.disk_usage(HOME)
+    needed = LEAST_FREE + disk.total // 100  # below this one percent the kubelet evicts
+    if disk.free < needed:
+        raise GroundError(
+            f"{HOME} has {disk.free / 1e9:.1f} GB free, and the test cluster needs {needed / 1e9:.1f}, besides 30 for "
+            "programs and images: make room, or name a folder on another disk with MILLWRIGHT_GROUND_HOME"
+        )
+
+
 def up(*, keep: bool = False, reuse: bool = False) -> None:
     """A fresh, empty cluster; the one that is up already is taken down first, with all that is in it.
 
@@ -36,7 +55,8 @@ def up(*, keep: bool = False, reuse: bool = False) -> None:
         reuse: one that is up already is taken as it is.
 
     Raises:
-        GroundError: we are not root, something can't be built, or a program does not get ready.
+        GroundError: we are not root, the disk is full, another ground is up, something can't be built, or a program does
+            not get ready.
     """
     demand_root()
     add_debian_packages()
@@ -45,6 +65,8 @@ def up(*, keep: bool = False, reuse: bool = False) -> None:
     with locked(HOME / "life.lock"):
         if not (reuse and namespaces.is_up()):
             namespaces.remove()
+            namespaces.demand_free()
+            demand_space()
             RUN.mkdir(parents=True)
             configuration.write()
             images.collect_garbage()

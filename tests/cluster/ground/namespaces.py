@@ -51,10 +51,8 @@ def make() -> None:
     """Makes the namespaces and the link to them.
 
     Raises:
-        GroundError: this machine does not let us, or another ground has the addresses.
+        GroundError: this machine does not let us.
     """
-    if _link_is_there():
-        raise GroundError(f"another ground is up, from another MILLWRIGHT_GROUND_HOME: it has the device {LINK}")
     _remember_sysctls()
     with (RUN / "logs" / "anchor.log").open("w") as log:
         outer = subprocess.Popen(
@@ -80,20 +78,43 @@ def make() -> None:
     """))  # fmt: skip
 
 
+def demand_free() -> None:
+    """Sees to it that no other ground has the addresses or the folder.
+
+    Raises:
+        GroundError: one has: that of another home, or one that lost the file with its first process's id.
+    """
+    taken = f"the device {LINK}" if succeeds("ip", "link", "show", LINK) else str(RUN) if RUN.exists() else ""
+    if taken:
+        first = ", ".join(map(str, _firsts())) or "which is not seen from here"
+        raise GroundError(
+            f"another ground is up: it has {taken}; take it down with the MILLWRIGHT_GROUND_HOME that it was "
+            f"started with, or kill -9 its first process: {first}"
+        )
+
+
+def _firsts() -> list[int]:
+    """The first processes of grounds on this machine, by what they are and who started them."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (folder / "comm").read_text() == "pause\n":
+                parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+                if Path("/proc", parent, "comm").read_text() == "unshare\n":
+                    found.append(int(folder.name))
+    return found
+
+
 def remove() -> None:
     """Ends every process of the ground and takes back what it changed on the machine; that none is up is fine."""
     if is_up():
         pid = anchor()
         os.kill(pid, signal.SIGKILL)  # the first process of its namespace: every other one ends with it
         wait("the ground's processes to end", lambda: not Path("/proc", str(pid)).exists(), 60)
-        wait("the ground's network to go", lambda: not _link_is_there(), 60)
+        wait("the ground's network to go", lambda: not succeeds("ip", "link", "show", LINK), 60)
     _remove_cgroups()
     _restore_sysctls()
     shutil.rmtree(RUN, ignore_errors=True)
-
-
-def _link_is_there() -> bool:
-    return succeeds("ip", "link", "show", LINK)
 
 
 def _remember_sysctls() -> None:

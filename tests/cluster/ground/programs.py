@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.cluster.ground.namespaces import anchor, inside
@@ -28,6 +30,8 @@ from tests.cluster.ground.shell import GroundError, run, wait
 
 KUBERNETES = BIN / "kubernetes"
 ETCD = "http://127.0.0.1:2379"
+WHY = re.compile("panic:|fatal|error", re.IGNORECASE)
+"""What a program's log says of its end; a stack follows it."""
 
 
 def command_lines() -> dict[str, list[str]]:
@@ -143,7 +147,11 @@ def _pid(name: str) -> str:
 
 
 def wait_until_ready(name: str) -> None:
-    """Waits until a program does what it is there for; the ones without a probe are ready once they run."""
+    """Waits until a program does what it is there for; the ones without a probe are ready once they run.
+
+    Raises:
+        GroundError: it takes too long; the message has the last words of those that have ended.
+    """
     probes = {
         "kube-apiserver": api_is_ready,
         "containerd": lambda: ctr("version"),
@@ -151,7 +159,19 @@ def wait_until_ready(name: str) -> None:
         "s3": lambda: answers(S3["AWS_ENDPOINT_URL_S3"]),
         "registry": lambda: answers(f"http://{REGISTRY}/v2/"),
     }
-    wait(name, probes.get(name, lambda: is_running(name)))
+    try:
+        wait(name, probes.get(name, lambda: is_running(name)))
+    except GroundError as error:
+        raise GroundError("\n".join([str(error), *_ended()])) from None
+
+
+def _ended() -> Iterator[str]:
+    """What is the reason more often than not when a program does not get ready: one that it needs was started and has ended."""
+    for name in command_lines():
+        if (RUN / "pids" / name).exists() and not is_running(name):
+            said = (RUN / "logs" / f"{name}.log").read_text(errors="replace").strip().splitlines()
+            why = [line for line in said if WHY.search(line)] or said or ["none"]
+            yield f"{name} has ended; its last words: {why[-1]}"
 
 
 def api_is_ready() -> bool:
