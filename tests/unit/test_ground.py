@@ -142,6 +142,16 @@ class TestPrograms:
 
         assert (done.returncode, done.stderr) == (1, "ground: the ground is down: make cluster-up\n")
 
+    def test_one_whose_id_is_only_being_written_does_not_run_yet(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(programs, "RUN", tmp_path)
+        monkeypatch.setattr(programs, "anchor", os.getpid)
+        (tmp_path / "pids").mkdir()
+        (tmp_path / "pids" / "etcd").touch()
+
+        assert not programs.is_running("etcd")
+
     def test_one_that_is_waited_for_in_vain_is_told_with_what_had_ended(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -171,9 +181,8 @@ class TestAMachineThatIsTaken:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(life, "HOME", tmp_path)
-        monkeypatch.setattr(
-            life.shutil, "disk_usage", lambda _: type(shutil.disk_usage("/"))(400 * 10**9, 0, 4 * 10**9)
-        )
+        nearly_full = type(shutil.disk_usage("/"))(400 * 10**9, 396 * 10**9, 4 * 10**9)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: nearly_full)
 
         with pytest.raises(
             GroundError, match=rf"{tmp_path} has 4.0 GB free, and the test cluster needs 5.0, besides 30"

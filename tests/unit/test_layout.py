@@ -230,7 +230,7 @@ class TestSettingUp:
             "tools/setup.sh",
             "tools/uv.sh",
             "tools/apt.sh",
-            "tools/go.sh",
+            "tools/lock.sh",
         ):
             target = tmp_path / "copy" / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -247,7 +247,7 @@ class TestSettingUp:
         """On a machine that has a shell and nothing else: no Python, no uv, no apt-get."""
         tools = copy.parent / "bin"
         tools.mkdir()
-        for name in ("bash", "cat", "cksum", "dirname", "head", "id", "rm", "sort"):
+        for name in ("bash", "cat", "cksum", "dirname", "id", "rm"):
             (tools / name).symlink_to(shutil.which(name) or name)
         return subprocess.run(
             [str(tools / "bash"), str(copy / "tools" / script)],
@@ -288,7 +288,7 @@ class TestSettingUp:
     def test_uv_is_asked_for_again_where_only_it_has_gone(self, copy: Path) -> None:
         self.done_before(copy)
 
-        done = self.run(copy, "go.sh")
+        done = self.run(copy, "lock.sh")
 
         assert done.returncode == 2
         assert "Python's venv module is missing; install it" in done.stderr

@@ -143,7 +143,10 @@ def is_running(name: str) -> bool:
 
 
 def _pid(name: str) -> str:
-    return (RUN / "pids" / name).read_text().strip()
+    pid = (RUN / "pids" / name).read_text().strip()
+    if not pid:
+        raise ProcessLookupError(f"{name} is just being started")
+    return pid
 
 
 def wait_until_ready(name: str) -> None:
