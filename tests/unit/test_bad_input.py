@@ -319,7 +319,7 @@ REFERENCES = [
         {METRICS: [{"sizeOnDisk": {}}], "spec.evaluation.constraints": [{"metric": "size", "max": 1}]}),
     Bad("a constraint with two bounds", "InvalidManifest", "spec.evaluation.constraints[0]", "max and min are given", "exactly one of max, min, maxDrop",
         {METRICS: [{"sizeOnDisk": {}}], "spec.evaluation.constraints": [{"metric": "sizeOnDisk", "max": 1, "min": 0}]}),
-    Bad("a block size without quantization", "InvalidManifest", "spec.passes[2].genai.blockSize", "precision is fp32", "goes with int4 and int8", {"spec.passes.2.genai": {"precision": "fp32", "blockSize": 32}}),
+    Bad("a block size without quantization", "InvalidManifest", "spec.passes[2].genai", "precision is fp32", "blockSize goes with int4 and int8", {"spec.passes.2.genai": {"precision": "fp32", "blockSize": 32}}),
     Bad("an optimizer that needs quantization's library", "InvalidManifest", "spec.passes[0].lora.training.optimizer", "found 'adam'", "expected", {f"{LORA}.training.optimizer": "adam"}),
 ]  # fmt: skip
 

@@ -7,9 +7,9 @@ import io
 import math
 import os
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 from millwright_api.errors import InvalidManifest, InvalidModel
@@ -87,8 +87,16 @@ class Genai(Pass):
         default=False, description="Leave out the embedding: the model takes embeddings. Default: false."
     )
 
+    @model_validator(mode="after")
+    def _only_quantized_weights_have_blocks(self) -> Self:
+        for option in QUANTIZED_ONLY:
+            needs = ("int4",) if option == "mixed_precision" else ("int4", "int8")
+            if getattr(self, option) not in (None, []) and self.precision not in needs:
+                raise ValueError(f"{to_camel(option)} goes with {' and '.join(needs)}; precision is {self.precision}")
+        return self
+
     def check(self, model: ModelFacts, target: Target) -> None:
-        """Refuses a precision that the target cannot load, and options that only quantized weights have."""
+        """Refuses a precision that the target cannot load."""
         provider = target.execution_provider
         if self.precision not in PRECISIONS[provider]:
             raise InvalidManifest(
@@ -104,12 +112,6 @@ class Genai(Pass):
                 where="precision",
                 hint="there: fp32, int8, int4",
             )
-        for option in QUANTIZED_ONLY:
-            needs = ("int4",) if option == "mixed_precision" else ("int4", "int8")
-            if getattr(self, option) not in (None, []) and self.precision not in needs:
-                raise InvalidManifest(
-                    f"goes with {' and '.join(needs)}; precision is {self.precision}", where=to_camel(option)
-                )
 
     def estimate(self, model: ModelFacts) -> Estimate:
         """The source once, and the result twice, being built and being written."""
