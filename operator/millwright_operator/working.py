@@ -78,8 +78,7 @@ def _drive(at: Standing, stage: Stage, job: SeenJob | None) -> Decision:
             message = f"{name_of(case, stage)} waits for quota in the queue {queue}"
             return decided(at.entered(stage.index, phase="Queued"), state_of(at, "Queued", "QueuedForQuota", message))
     elif job or pods:
-        former = f"pod {pods[0].name} to end" if pods else "Job to be gone"
-        return pending(at, stage, _orphaned(pods) or f"waiting for its former {former}")
+        return pending(at, stage, _former(pods))
     return _let_run(at, stage, job)
 
 
@@ -125,7 +124,9 @@ def _watch(at: Standing, stage: Stage, job: SeenJob) -> Decision:
     if broken:
         last = end_of(max(broken, key=lambda pod: (pod.ended.finished_at if pod.ended else "") or ""))
         after = f"; attempt {entry.failures + entry.earlier_failures} ended with {last.reason}: {last.message}"
-    return Decision(pending(at, stage, f"waiting for its pod{after}").status, then)
+    former = next((pod.name for pod in pods if pod.deleting and not pod.finished), None)
+    waits = f"waiting for its former pod {former} to end" if former else "waiting for its pod"
+    return Decision(pending(at, stage, f"{waits}{after}").status, then)
 
 
 def _create(at: Standing, stage: Stage, left: int | None) -> Decision:
@@ -159,8 +160,8 @@ def _suspend(at: Standing, stage: Stage, job: SeenJob | None, pods: list[SeenPod
     elif job and not queued and not job.suspended and not job.deleting:
         then = (PatchJob(job.name, {"suspend": True}),)
     if pods:
-        message = _orphaned(pods) or "suspending: its pod stores a checkpoint and ends"
-        decision = pending(at, stage, message)
+        stops = job is not None or any(pod.deleting for pod in pods)
+        decision = pending(at, stage, "suspending: its pod stores a checkpoint and ends" if stops else _former(pods))
         return Decision(decision.status, then)
     state = state_of(
         at, "Suspended", "SuspendedByUser", f"spec.suspend is true; {name_of(at.case, stage)} goes on from here"
@@ -168,10 +169,12 @@ def _suspend(at: Standing, stage: Stage, job: SeenJob | None, pods: list[SeenPod
     return Decision(decided(at.entered(stage.index, phase="Suspended"), state).status, then)
 
 
-def _orphaned(pods: list[SeenPod]) -> str:
-    """Says of a pod whose Job was deleted without it that only a person can stop it; nothing where there is none."""
+def _former(pods: list[SeenPod]) -> str:
+    """Names what is waited for: a pod of an earlier Job. Of one whose Job was deleted without it, only a person can stop it."""
     orphan = next((pod.name for pod in pods if not pod.job and not pod.deleting), None)
-    return f"pod {orphan} has lost its Job and runs on; kubectl delete pod {orphan} stops it" if orphan else ""
+    if orphan:
+        return f"pod {orphan} has lost its Job and runs on; kubectl delete pod {orphan} stops it"
+    return f"waiting for its former pod {pods[0].name} to end" if pods else "waiting for its former Job to be gone"
 
 
 def _ask_again(at: Standing) -> Decision:

@@ -842,6 +842,17 @@ class TestRetry:
         told = next(a for a in actions if isinstance(a, act.WriteStatus)).status.conditions[0].message
         assert f"waiting for its former pod {pod} to end" in told
 
+    def test_a_pod_of_an_earlier_job_that_nobody_stops_is_not_called_suspending(self) -> None:
+        cluster = running()
+        (name,) = [name for name in cluster.pods if "-s0-" in name]
+        cluster.pods[name]["metadata"]["ownerReferences"][0]["name"] = "phi3-of-before-s0"
+        cluster.jobs = {job: body for job, body in cluster.jobs.items() if not job.endswith("-s0")}
+        cluster.edit(suspend=True)
+
+        cluster.operate()
+
+        assert cluster.message().endswith(f": waiting for its former pod {name} to end")
+
     @pytest.mark.parametrize("suspend", [False, True])
     def test_a_pod_that_lost_its_job_is_named_and_waited_for(self, suspend: bool) -> None:
         cluster = running()
@@ -1001,6 +1012,15 @@ class TestEvents:
         cluster.operate()
 
         assert self.reasons(cluster)[-1] == "Evicted"
+
+    def test_a_pod_that_cannot_end_as_its_node_is_gone_is_named_while_the_next_one_waits_for_it(self) -> None:
+        cluster = running()
+        (pod,) = [p for p in cluster.pods.values() if "-s0-" in p["metadata"]["name"]]
+        pod["metadata"]["deletionTimestamp"] = "2026-11-21T08:00:00Z"
+
+        cluster.operate()
+
+        assert cluster.message().endswith(f"waiting for its former pod {pod['metadata']['name']} to end")
 
     def test_an_eviction_for_overrunning_its_own_limit_is_told_as_it_costs_an_attempt(self) -> None:
         cluster = running()
