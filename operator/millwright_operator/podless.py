@@ -12,6 +12,7 @@ from millwright_operator.actions import AskWhy
 from millwright_operator.clock import seconds_between
 from millwright_operator.failures import Finding
 from millwright_operator.observed import Children, SeenJob
+from millwright_operator.podspec import WORKING
 from millwright_operator.text import shown
 
 PATIENCE_SECONDS = 5.0
@@ -27,6 +28,10 @@ _FIELDS = (
     ("no PriorityClass with name", "priorityClassName"),
     ("error looking up service account", "serviceAccountName"),
 )
+_RESOURCES = ("quota", " per Container ", " per Pod ", "limit to request ratio")
+"""In refusals for what a pod asks for."""
+
+CHARTS = "; what this small pod asks for is preflight.resources of the operator's chart, not the manifest's"
 _PREFIX = re.compile(r'^Error creating: (pods "[^"]*" is forbidden: )?')
 
 
@@ -54,7 +59,9 @@ def refused(children: Children, job: str) -> Finding | None:
     said = _PREFIX.sub("", known.message)
     field = next((field for mark, field in _FIELDS if mark in said), None)
     where = f"spec.execution.kubernetes.podTemplate.{field}: " if field else ""
-    message = shown(f"{where}the API server takes no pod of Job {job}: {said}", MESSAGE_BYTES)
+    small = any(entry.name == job and entry.role not in WORKING for entry in children.jobs)
+    whose = CHARTS if small and any(mark in said for mark in _RESOURCES) else ""
+    message = shown(f"{where}the API server takes no pod of Job {job}: {said}{whose}", MESSAGE_BYTES)
     return Finding("PodNotCreated", message, not any(mark in said for mark in _HEALS))
 
 

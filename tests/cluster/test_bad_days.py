@@ -184,25 +184,40 @@ class TestWaiting:
         assert "example.com/unobtainium" in condition(job, "Ready")["message"]
         assert condition(job, "Reconciling")["status"] == "True"
 
+    def test_a_priority_class_that_is_not_there(self, arena: Arena) -> None:
+        arena.start("no-class", probe(), execution={"kubernetes": {"podTemplate": {"priorityClassName": "nobodys"}}})
+
+        said = condition(arena.stalled("no-class"), "Stalled")
+
+        assert said["reason"] == "PodNotCreated"
+        assert "spec.execution.kubernetes.podTemplate.priorityClassName" in said["message"]
+        assert "nobodys" in said["message"]
+
 
 class TestAQuota:
-    def test_that_refuses_its_jobs_is_said_and_when_it_goes_the_job_goes_on(self, arena: Arena) -> None:
+    @pytest.mark.parametrize(
+        ("counts", "reason"), [("count/jobs.batch", "JobNotCreated"), ("pods", "PodNotCreated")], ids=["jobs", "pods"]
+    )
+    def test_that_is_used_up_is_said_and_when_it_goes_the_job_goes_on(
+        self, arena: Arena, counts: str, reason: str
+    ) -> None:
         quota = {
             "apiVersion": "v1",
             "kind": "ResourceQuota",
-            "metadata": {"name": "no-jobs", "namespace": arena.namespace},
-            "spec": {"hard": {"count/jobs.batch": "0"}},
+            "metadata": {"name": "none-left", "namespace": arena.namespace},
+            "spec": {"hard": {counts: "0"}},
         }
+        name = f"over-quota-{reason.lower()}"
         arena.apply(quota)
         try:
-            arena.start("over-quota", probe())
-            job = arena.wait("over-quota", lambda j: condition(j, "Ready").get("reason") == "JobNotCreated")
+            arena.start(name, probe())
+            job = arena.wait(name, lambda j: condition(j, "Ready").get("reason") == reason)
         finally:
-            arena.kubectl("delete", "resourcequota", "no-jobs", "--namespace", arena.namespace)
+            arena.kubectl("delete", "resourcequota", "none-left", "--namespace", arena.namespace)
 
         assert "quota" in condition(job, "Ready")["message"]
         assert condition(job, "Reconciling")["status"] == "True"
-        arena.complete("over-quota")
+        arena.complete(name)
 
 
 def failing(arena: Arena) -> list[dict[str, Any]]:

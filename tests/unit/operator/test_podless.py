@@ -72,15 +72,30 @@ class TestAsking:
 
 
 class TestSaying:
-    def refused(self, message: str, *pods: SeenPod) -> podless.Finding | None:
-        return podless.refused(Children(jobs=(JOB,), pods=pods, podless=(Podless("m-0-p", message),)), "m-0-p")
+    def refused(self, message: str, *pods: SeenPod, job: SeenJob = JOB) -> podless.Finding | None:
+        return podless.refused(Children(jobs=(job,), pods=pods, podless=(Podless("m-0-p", message),)), "m-0-p")
 
     def test_of_a_quota_nobody_need_act(self) -> None:
-        found = self.refused(QUOTA)
+        found = self.refused(QUOTA, job=replace(JOB, role="stage"))
 
         assert found is not None
         assert (found.reason, found.mended_by_person) == ("PodNotCreated", False)
         assert found.message.endswith("takes no pod of Job m-0-p: " + QUOTA.removeprefix(FORBIDDEN))
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "failed quota: q: must specify limits.cpu for: runner",
+            "maximum memory usage per Container is 600Mi, but limit is 1Gi",
+        ],
+    )
+    def test_of_what_a_preflight_asks_for_it_is_said_who_decides(self, words: str) -> None:
+        small, large = self.refused(FORBIDDEN + words), self.refused(FORBIDDEN + words, job=replace(JOB, role="stage"))
+
+        assert small is not None
+        assert large is not None
+        assert small.message.endswith(f"{words}{podless.CHARTS}")
+        assert large.message.endswith(words)
 
     @pytest.mark.parametrize(
         ("message", "field"),
