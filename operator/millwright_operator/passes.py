@@ -149,7 +149,7 @@ def _reported(step: PassStatus, told: PassReport) -> PassStatus:
             "phase": told.phase,
             "cache": told.cache,
             "seconds": round(told.seconds, 1) if math.isfinite(told.seconds) else None,
-            "resumed_from": told.resumed_from,
+            "resumed_from": _count(told.resumed_from),
             "metrics": dict(list(metrics.items())[:METRICS]),
         }
     )
@@ -168,13 +168,18 @@ def _progress(heard: Heard, name: str, before: JobProgress | None, about: str = 
         pass_=name,
         message=message,
         percent=percent,
-        step=said.done,
-        total_steps=said.total,
+        step=_count(said.done),
+        total_steps=_count(said.total),
         loss=before.loss if loss is None and same and before else loss,
         eta=duration(eta) if eta is not None and 0 <= eta < 1e9 else None,
         summary=f"{place} {percent}%" if percent is not None else place,
         reported_time=written(heard.at),
     )
+
+
+def _count(number: int | None) -> int | None:
+    """Returns a count that the API server takes; None for what is none: a status that is refused would say nothing at all."""
+    return number if number is not None and 0 <= number < 2**63 else None
 
 
 def _percent(said: Progress) -> int | None:

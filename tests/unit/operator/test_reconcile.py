@@ -888,6 +888,17 @@ class TestProgress:
         heard = Progress(**(said | {"eta_seconds": 4800.0, "message": "training"} | changes))
         cluster.heard = Heard(heard, pod["metadata"]["uid"], cluster.now)
 
+    @pytest.mark.parametrize("done", [-1, 2**63, 10**30])
+    def test_a_count_that_the_api_server_would_refuse_is_left_out(self, done: int) -> None:
+        cluster = running()
+        self.told(cluster, done=done, total=done)
+
+        cluster.operate()
+
+        progress = cluster.body["status"]["progress"]
+        assert progress["message"] == "training"
+        assert not {"step", "totalSteps"} & set(progress)
+
     def test_it_is_told_in_status_and_may_wait(self) -> None:
         cluster = running()
         self.told(cluster)
