@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from millwright_api.v1alpha1 import S3Location
 from millwright_runner.stores.line import Patience
 from millwright_runner.stores.s3 import S3Store
 from millwright_runner.stores.s3_copy import copy_object
+from millwright_runner.stores.s3_line import hint_for
 
 PART = 5 * MIB
 
@@ -132,6 +134,22 @@ def test_a_wrong_secret_is_denied_and_says_where_the_credentials_came_from(
     assert isinstance(error, AccessDenied)
     assert "SignatureDoesNotMatch" in str(error)
     assert "the environment (AWS_ACCESS_KEY_ID)" in str(error)
+
+
+def test_a_clock_that_is_wrong_is_called_so(s3: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=2)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: late)
+    error = failure(lambda: open_s3(s3))
+    assert isinstance(error, AccessDenied)
+    assert "(a clock is wrong: this machine's, or the server's)" in str(error)
+
+
+def test_a_server_without_tls_and_one_whose_certificate_is_not_trusted_say_what_to_set() -> None:
+    assert "http://" in hint_for("[SSL: WRONG_VERSION_NUMBER] wrong version number")
+    assert "AWS_CA_BUNDLE" in hint_for(
+        "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"
+    )
+    assert "is the endpoint right?" in hint_for("Connection refused")
 
 
 def test_an_unknown_key_is_denied(s3: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ NO_LOGIN = (
     boto.ConfigNotFound,
 )
 
+SKEWED = "RequestTimeTooSkewed"
 DENIED = {
     "AccessDenied",
     "AllAccessDisabled",
@@ -47,7 +48,7 @@ DENIED = {
     "ExpiredToken",
     "InvalidToken",
     "TokenRefreshRequired",
-    "RequestTimeTooSkewed",
+    SKEWED,
     "NotSignedUp",
     "AuthorizationHeaderMalformed",
 }
@@ -138,7 +139,7 @@ class Line(PatientLine):
             raise UserError(f"cannot be asked: {error}", where=self.uri) from error
         elif not self._trusted:
             why = root_cause(error)
-            raise self._silent(why, _hint(why)) from error
+            raise self._silent(why, hint_for(why)) from error
 
     def _raise_refusal(self, error: Any, tries: int) -> None:
         answer = error.response.get("ResponseMetadata", {})
@@ -158,7 +159,8 @@ class Line(PatientLine):
         if code in FULL or status == 507:
             raise NoSpaceLeft(f"the store is full ({text})", where=self.uri) from error
         if code in DENIED or status in {401, 403}:
-            raise AccessDenied(f"{self.endpoint} refuses ({text})", where=self.uri, hint=self._login()) from error
+            hint = "a clock is wrong: this machine's, or the server's" if code == SKEWED else self._login()
+            raise AccessDenied(f"{self.endpoint} refuses ({text})", where=self.uri, hint=hint) from error
         if status == 501 or (code not in RETRIED and status < 500 and status != 429):
             raise UserError(f"{self.endpoint} refuses ({text})", where=self.uri) from error
 
@@ -175,7 +177,8 @@ class Line(PatientLine):
         )
 
 
-def _hint(why: str) -> str:
+def hint_for(why: str) -> str:
+    """Returns what to look at when a server that was never heard of does not answer, by the system's words for why."""
     if "CERTIFICATE_VERIFY_FAILED" in why:
         return "AWS_CA_BUNDLE names a file of the authorities that are trusted"
     if "WRONG_VERSION_NUMBER" in why:
