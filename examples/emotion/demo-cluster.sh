@@ -10,6 +10,8 @@
 # MILLWRIGHT_TEST_POD_S3_ENDPOINT where pods reach S3 at another address. MILLWRIGHT_TEST_RELEASE names another release.
 set -euo pipefail
 shopt -s inherit_errexit
+named=${MILLWRIGHT_TEST_KUBECONFIG:-}
+[[ -z $named || $named == /* ]] || named=$PWD/$named
 cd "$(dirname "${BASH_SOURCE[0]}")"
 project=${MILLWRIGHT_PROJECT:-$(cd ../.. && pwd)}
 PATH=$project/.venv/bin:$PATH
@@ -29,8 +31,9 @@ use_image() {
   images+=(--set-string "images.$1.repository=$reference,images.$1.tag=$tag,images.$1.digest=$digest")
 }
 
-if [[ -n ${MILLWRIGHT_TEST_KUBECONFIG:-} ]]; then
-  export KUBECONFIG=$MILLWRIGHT_TEST_KUBECONFIG
+if [[ -n $named ]]; then
+  [[ -s $named ]] || { echo "MILLWRIGHT_TEST_KUBECONFIG names $named: there is no such file, or it is empty" >&2; exit 2; }
+  export KUBECONFIG=$named
   OPERATOR_IMAGE=${MILLWRIGHT_TEST_OPERATOR_IMAGE:?names the operator image} \
     PREFLIGHT_IMAGE=${MILLWRIGHT_TEST_PREFLIGHT_IMAGE:?names the preflight image} \
     AZURE_IMAGE=${MILLWRIGHT_TEST_AZURE_IMAGE:?names the image for Azure} \
@@ -98,3 +101,6 @@ say "Before: the model as it is, in int4, made on this machine."
 try millwright run job-base.yaml --quiet
 say "Which of them can tell the tone of phrases they have never seen?"
 try python classify.py before=out/emotion-base/model cluster=out/emotion-cluster --json build/accuracy-cluster.json
+if [[ -z $named ]]; then
+  say "The cluster is still up. In a shell of yours: eval \"\$(.venv/bin/python -m tests.cluster.ground env)\"; to end it: make cluster-down"
+fi
