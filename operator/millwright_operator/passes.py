@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from millwright_api.report import PassReport, Phase, Progress, RunReport, cut
 from millwright_api.status import ArtifactStatus, JobProgress, PassStatus, Status
+from millwright_api.v1alpha1 import MAX_PASSES
 from millwright_operator.case import Case
 from millwright_operator.clock import written
 from millwright_operator.observed import Heard
@@ -162,7 +163,7 @@ def _progress(heard: Heard, name: str, before: JobProgress | None, about: str = 
     same = before is not None and (before.pass_, before.message) == (name, message)
     loss = round(said.loss, 6) if said.loss is not None and math.isfinite(said.loss) else None
     percent = _percent(said)
-    place = f"{said.step_index + 1}/{max(said.steps, said.step_index + 1)}"
+    place = f"{said.step_index + 1}/{max(min(said.steps, MAX_PASSES), said.step_index + 1)}"
     eta = said.eta_seconds
     return JobProgress(
         pass_=name,
