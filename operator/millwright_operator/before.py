@@ -21,6 +21,10 @@ from millwright_operator.working import work
 
 UNKNOWN = Said("Unknown", "Validating")
 
+HALTED = (
+    "Job {} is suspended, and not by Millwright; does Kueue manage Jobs without a queue (manageJobsWithoutQueueName)?"
+)
+
 
 def look(case: Case) -> Decision:
     """Returns what follows before the first stage has started."""
@@ -107,13 +111,14 @@ def _watched(case: Case, name: str) -> State:
     waiting = waiting or podless.refused(case.children, name)
     waiting = waiting or still_waits(case, name)
     if waiting is None:
-        return _validating(UNKNOWN)
+        job = case.job(name)
+        return _validating(UNKNOWN, HALTED.format(name) if job and job.suspended else "looking at the job")
     phase: JobPhase = "Stalled" if waiting.mended_by_person else "Validating"
     return State(phase, waiting.reason, waiting.message, UNKNOWN, waiting.mended_by_person)
 
 
-def _validating(validated: Said) -> State:
-    return State("Validating", "Validating", "looking at the job", validated)
+def _validating(validated: Said, message: str = "looking at the job") -> State:
+    return State("Validating", "Validating", message, validated)
 
 
 def _suspended(case: Case, name: str, job: SeenJob | None, finding: Said | None) -> Decision:

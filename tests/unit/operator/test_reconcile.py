@@ -185,6 +185,18 @@ class TestALife:
 
 
 class TestThePreflight:
+    def test_that_somebody_suspends_is_said_to_be_so(self) -> None:
+        cluster = Cluster.with_job(spec())
+        cluster.operate()
+        job = cluster.job("p")
+        assert job is not None
+        job["spec"]["suspend"] = True
+
+        cluster.operate()
+
+        assert (cluster.phase, cluster.reason()) == ("Validating", "Validating")
+        assert f"Job {job['metadata']['name']} is suspended, and not by Millwright" in cluster.message()
+
     def test_what_it_refuses_waits_for_an_edit_and_asks_for_no_accelerator(self) -> None:
         cluster = Cluster.with_job(spec(), preflight=["2"])
         cluster.settle(20)
