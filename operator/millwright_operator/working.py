@@ -126,6 +126,8 @@ def _watch(at: Standing, stage: Stage, job: SeenJob) -> Decision:
         after = f"; attempt {entry.failures + entry.earlier_failures} ended with {last.reason}: {last.message}"
     former = next((pod.name for pod in pods if pod.deleting and not pod.finished), None)
     waits = f"waiting for its former pod {former} to end" if former else "waiting for its pod"
+    if any(pod.ended and pod.ended.exit_code == 0 for pod in pods):
+        waits, after = "its pod is done; its Job ends next", ""
     return Decision(pending(at, stage, f"{waits}{after}").status, then)
 
 
