@@ -269,6 +269,7 @@ class TestFailing:
 
         assert failed["reason"] == "OOMKilled"
         assert "300Mi" in failed["message"] or "300 MiB" in failed["message"]
+        assert "peak" in failed["message"]
 
     def test_a_process_that_dies_without_a_word(self, ended: Any) -> None:
         assert "9" in condition(ended("silent"), "Failed")["message"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,18 +19,25 @@ OUTAGE = 60
 
 @pytest.mark.alone
 class TestTheObjectStore:
-    def test_dies_for_a_minute_during_an_upload_and_a_checkpoint(self, arena: Arena, cluster: Any) -> None:
+    def test_dies_for_a_minute_during_an_upload_a_checkpoint_and_a_stages_start(
+        self, arena: Arena, cluster: Any
+    ) -> None:
         arena.start("upload", probe(units=4, blob=600))
         arena.start("checkpointed", probe(units=60), checkpoint={"everySteps": 4})
+        arena.start("begun", probe(), execution={"kubernetes": {"queue": "nobody-s"}})  # a stage that starts when told
         for name in ("upload", "checkpointed"):
             arena.wait(name, holds("Running"), f"{name} to run")
+        until("a stage to be queued", lambda: arena.children("jobs", "begun", "stage"))
         until("the upload to begin", lambda: arena.keys("out/upload/.millwright/cache/") or uploads(arena))
 
         cluster.stop("s3")
+        (stage,) = arena.children("jobs", "begun", "stage")
+        unsuspend = json.dumps({"spec": {"suspend": False}})
+        arena.kubectl("patch", "job", stage["metadata"]["name"], "-n", arena.namespace, "--type=merge", "-p", unsuspend)
         time.sleep(OUTAGE)
         cluster.start("s3")
 
-        for name in ("upload", "checkpointed"):
+        for name in ("upload", "checkpointed", "begun"):
             ended = arena.complete(name, seconds=400)
             assert ended["status"]["attempts"] == 1
             assert arena.published(name) is not None
