@@ -9,6 +9,9 @@ from typing import NoReturn
 
 from millwright_runner.process import leave, open_streams, prepare
 
+NO_COMMAND_LINE = "this installation has no command line: pip install 'millwright[runner]', or use the runner's image\n"
+"""The light images and an installation without extras have the command, but not what it needs."""
+
 
 def main() -> NoReturn:
     """Runs the command line."""
@@ -18,8 +21,13 @@ def main() -> NoReturn:
     open_streams()
     arguments = sys.argv[1:]
     prepare(arguments)
-    from millwright_runner.cli.app import main as run
-
+    try:
+        from millwright_runner.cli.app import main as run
+    except ModuleNotFoundError as error:
+        if error.name != "typer":
+            raise
+        sys.stderr.write(NO_COMMAND_LINE)
+        leave(2)
     leave(run(arguments))
 
 

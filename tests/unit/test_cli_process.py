@@ -76,6 +76,17 @@ def test_the_version_is_one_line(ground: CliGround) -> None:
     assert ground.run("--version").out == f"millwright {version('millwright')}\n"
 
 
+def test_where_only_the_command_is_installed_it_says_what_brings_the_rest() -> None:
+    code = "import sys; sys.modules['typer'] = None; from millwright_runner.__main__ import main; main()"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "this installation has no command line: pip install 'millwright[runner]', or use the runner's image\n"
+    )
+
+
 def test_the_installed_command_is_the_same_program(ground: CliGround) -> None:
     script = Path(sys.executable).with_name("millwright")
 
