@@ -31,7 +31,8 @@ from millwright_runner.unforeseen import InternalError
 from millwright_search.trials import OverReason, TrialPhase
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+EXAMPLES = [page for page in (ROOT / "examples").rglob("*.md") if not {"build", "out"} & set(page.parts)]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *EXAMPLES])
 VERBS = sorted(command.name or "" for command in app.registered_commands)
 PLUGIN = ROOT / "examples" / "plugin-drop-layers"
 
