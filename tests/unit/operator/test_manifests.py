@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from tests.unit.operator.simulated import PLATFORM, UID, Cluster, spec, two_stages, walk
 
 from millwright_api.v1alpha1 import Spec
@@ -221,13 +222,12 @@ class TestEveryPod:
         assert [e for e in template["env"] if e in container(found)["env"]] == template["env"]
         assert pod(found)["securityContext"]["fsGroup"] == 1000
 
-    def test_what_is_ours_cannot_be_overridden_by_environment(self, make: Any) -> None:
-        template = {"env": [{"name": "HOME", "value": "/"}]}
+    @pytest.mark.parametrize("name", ["HOME", "TMPDIR", "MILLWRIGHT_STEPS"])
+    def test_what_is_ours_is_no_variable_of_the_manifests(self, make: Any, name: str) -> None:
+        template = {"env": [{"name": name, "value": "/"}]}
 
-        found = make(resource(**kubernetes(podTemplate=template)))
-
-        # of two values for one name, the later counts
-        assert environment(found)["HOME"] == "/scratch"
+        with pytest.raises(ValidationError, match="the operator's own"):
+            make(resource(**kubernetes(podTemplate=template)))
 
     def test_it_is_plain_json(self, make: Any) -> None:
         found = make(resource(**VOLUMES))
