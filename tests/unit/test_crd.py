@@ -477,6 +477,7 @@ VALIDATORS = {
     "Spec._search_names_what_is_there": "a parameter names a step that spec.passes does not have",
     "OwnTask._choices_where_chosen": "goes with outputType multiple_choice, which needs it",
     "LmEval._one_task": "exactly one of task, config is needed",
+    "Genai._only_quantized_weights_have_blocks": "blockSize goes with int4 and int8",
     "Lora._one_source_of_evaluation": "at most one of evalData, evalFraction, evalSize",
     "Training._one_warmup": "warmupSteps and warmupRatio are both given",
 }
