@@ -18,7 +18,8 @@ demo: setup ## makes a small Phi-3, tunes it, compresses it to int4 and classifi
 demo-cluster: setup ## the same on a real Kubernetes of its own, by kubectl apply; the first time builds that, half an hour
 	@examples/emotion/demo-cluster.sh
 
-# Several processes train at once on few cores: a thread that waits for others by spinning takes a core from them.
+# Several processes train at once on few cores: more threads than one each only take turns, and spin while they wait.
+test test-fast: export OMP_NUM_THREADS ?= 1
 test test-fast: export OMP_WAIT_POLICY ?= PASSIVE
 # pytest keeps the tests as it has rewritten them, for the next run and for its other workers.
 test test-fast: export PYTHONDONTWRITEBYTECODE =

@@ -15,6 +15,9 @@ TEMPLATE = "### Text: {phrase}\n### The tone is:\n{tone}"
 SECRET = "s3"
 FINISHED, SECONDS = "Finished", 240
 
+ONE_THREAD = {"name": "OMP_NUM_THREADS", "value": "1"}
+"""Pods of several tests share few cores; see the Makefile."""
+
 Manifest = dict[str, Any]
 T = TypeVar("T")
 
@@ -72,6 +75,7 @@ def manifest(name: str, namespace: str, bucket: str, endpoint: str, *passes: Man
         "passes": list(passes),
         "output": place(f"out/{name}/"),
         "credentials": [{"secretName": SECRET}],
+        "execution": {"kubernetes": {"podTemplate": {"env": [ONE_THREAD]}}},
         "retry": {"maxAttempts": 3},
     }
     if any("lora" in step or "qlora" in step for step in passes):

@@ -48,6 +48,7 @@ class Clockwork:
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clockwork]:
     """An onnx-genai folder that runs like clockwork, in the folder `onnx`; no process of its own is started."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("MILLWRIGHT_HOME", str(tmp_path / "home"))
     folder = make_tokenizer(tmp_path / "onnx")
     config = {"context_length": ROOM, "decoder": {"filename": "m.onnx", "session_options": {"intra_op_num_threads": 3}}}

@@ -180,7 +180,7 @@ def steps(kinds: tuple[str, ...], most: int = 40) -> st.SearchStrategy[list[tupl
 
 @pytest.mark.parametrize("make", [spec, two_stages, queued, on_azure])
 class TestWhateverHappens:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(fates=STAGE_FATES, rounds=ROUNDS, happening=steps(CALAMITIES), ttl=st.sampled_from((None, 0, 20)))
     def test_nothing_forbidden_happens_and_it_ends(
         self, make: Any, fates: list[str], rounds: int, happening: list[tuple[str, int]], ttl: int | None
@@ -277,7 +277,7 @@ class TestWhateverHappens:
 class TestDeletedWhateverHappens:
     """Of a job on Azure ML the object goes, whenever it is deleted, and when nothing of it runs there any more."""
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(
         fates=STAGE_FATES,
         cancels=st.lists(st.sampled_from(("75", "1", "oom", "evict")), max_size=6),
@@ -323,7 +323,7 @@ def gated(**changes: Any) -> dict[str, Any]:
 
 
 class TestGatesWhateverHappens:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=75, deadline=None)
     @given(fates=STAGE_FATES, rounds=ROUNDS, happening=steps(CALAMITIES))
     def test_the_verdict_agrees_with_the_end(
         self, fates: list[str], rounds: int, happening: list[tuple[str, int]]
