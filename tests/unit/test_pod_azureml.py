@@ -144,7 +144,7 @@ class TestTheCouriersPod:
 
         assert roles.run("azureml") == 143
         assert word(pod).outcome == "Stopped"
-        assert pod.azure.jobs.only.status == "Canceled"
+        assert pod.azure.jobs.only.status in ("CancelRequested", "Canceled")  # it need not wait for the second
 
 
 class TestTheCancelsPod:
