@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from millwright_api.status import JobPhase, StageStatus, Status
-from millwright_operator import manifests, passes, podless, stages
+from millwright_operator import manifests, passes, stages
 from millwright_operator.actions import Action, CreateJob, DeleteJob, DeleteManifest
 from millwright_operator.case import GRACE_SECONDS, Case, Decision, applied
 from millwright_operator.clock import seconds_between, written
 from millwright_operator.conditions import Said, State, condition, conditions
-from millwright_operator.failures import WAITING, Finding, end_of, good_report, of_job, waits_for
+from millwright_operator.failures import WAITING, Finding, end_of, good_report, of_job
 from millwright_operator.observed import SeenJob
-from millwright_operator.standing import still_waits
+from millwright_operator.standing import held_up
 from millwright_operator.working import work
 
 UNKNOWN = Said("Unknown", "Validating")
@@ -106,10 +106,7 @@ def _created(case: Case) -> Decision:
 
 
 def _watched(case: Case, name: str) -> State:
-    pods = [pod for pod in case.pods_of(name) if not pod.finished]
-    waiting = next((finding for finding in (waits_for(pod, case.spec) for pod in pods) if finding), None)
-    waiting = waiting or podless.refused(case.children, name)
-    waiting = waiting or still_waits(case, name)
+    waiting = held_up(case, name)
     if waiting is None:
         job = case.job(name)
         return _validating(UNKNOWN, HALTED.format(name) if job and job.suspended else "looking at the job")

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from millwright_api.report import RunReport
 from millwright_api.status import ArtifactStatus, EvaluationStatus, JobPhase, PassStatus, SearchStatus, StageStatus
-from millwright_operator import judged, passes
+from millwright_operator import judged, passes, podless
 from millwright_operator.account import account
 from millwright_operator.case import Case, Decision
 from millwright_operator.clock import written
 from millwright_operator.conditions import Said, State, condition, conditions
-from millwright_operator.failures import WAITING, Finding, report_of
+from millwright_operator.failures import WAITING, Finding, report_of, waits_for
 from millwright_operator.observed import SeenJob, SeenPod
 from millwright_operator.remote import known_of
 from millwright_operator.stages import Stage
@@ -122,7 +122,14 @@ def failed(at: Standing, stage: Stage, finding: Finding, job: SeenJob | None, po
     return Decision(status.model_copy(update={"completion_time": written(case.now), "progress": progress}))
 
 
-def still_waits(case: Case, name: str) -> Finding | None:
+def held_up(case: Case, name: str) -> Finding | None:
+    """Returns what keeps a Job's pods from starting, if it is more than the time it takes."""
+    fresh = [pod for pod in case.pods_of(name) if not pod.finished and not pod.ended]
+    found = next((finding for finding in (waits_for(pod, case.spec) for pod in fresh) if finding), None)
+    return found or podless.refused(case.children, name) or _still_waits(case, name)
+
+
+def _still_waits(case: Case, name: str) -> Finding | None:
     """Returns what kept the pods of a Job from starting that is about to fail: its deadline has deleted them, and status
     has it still. It says so until the end, which tells it."""
     job, ready = case.job(name), condition(case.status, "Ready")

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from millwright_api.report import RunReport
 from millwright_api.status import JobPhase
-from millwright_operator import judged, manifests, passes, podless, stages
+from millwright_operator import judged, manifests, passes, stages
 from millwright_operator.account import attempt, backoff_limit, known
 from millwright_operator.actions import Action, CreateJob, DeleteJob, PatchJob
 from millwright_operator.case import GRACE_SECONDS, Case, Decision, applied, room
 from millwright_operator.clock import remaining, seconds_between, written
-from millwright_operator.failures import end_of, good_report, of_job, waits_for
+from millwright_operator.failures import end_of, good_report, of_job
 from millwright_operator.observed import SeenJob, SeenPod
 from millwright_operator.remote import waits_there
 from millwright_operator.search import search
@@ -25,10 +25,10 @@ from millwright_operator.standing import (
     Standing,
     decided,
     failed,
+    held_up,
     name_of,
     pending,
     state_of,
-    still_waits,
     too_late,
 )
 
@@ -111,11 +111,7 @@ def _watch(at: Standing, stage: Stage, job: SeenJob) -> Decision:
             at.entered(stage.index, phase="Running"), state_of(at, "Running", "StageRunning", message), stage
         )
         return Decision(decision.status, then)
-    fresh = [pod for pod in pods if not pod.finished and not pod.ended]
-    waiting = next((finding for finding in (waits_for(pod, case.spec) for pod in fresh) if finding), None)
-    waiting = waiting or podless.refused(case.children, job.name)
-    waiting = waiting or still_waits(case, job.name)
-    if waiting:
+    if waiting := held_up(case, job.name):
         phase: JobPhase = "Stalled" if waiting.mended_by_person else "Pending"
         state = replace(state_of(at, phase, waiting.reason, waiting.message), stalled=waiting.mended_by_person)
         return Decision(decided(at.entered(stage.index, phase="Pending"), state).status, then)

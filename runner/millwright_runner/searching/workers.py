@@ -160,10 +160,11 @@ class Workers:
 
 
 def threads(workers: int) -> dict[str, str]:
-    """Returns what of the environment lets several workers share the cores; nothing where a person has set less."""
-    if os.environ.get(THREADS, str(cores())) != str(cores()):
+    """Returns what of the environment lets several workers share the cores; nothing where a person has set another number."""
+    here = cores()
+    if os.environ.get(THREADS, str(here)) != str(here):
         return {}
-    return {THREADS: str(max(1, cores() // workers))}
+    return {THREADS: str(max(1, here // workers))}
 
 
 def died(code: int) -> str:
