@@ -85,13 +85,16 @@ def _millwright(
         raise typer.Exit(2)
 
 
+_commands = typer.main.get_command(app)
+
+
 def main(arguments: list[str]) -> int:
     """Runs a command line and returns its exit code; failures are told on stderr, and on stdout with --json."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave_at_once(arguments))
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="millwright", standalone_mode=False)
+        code = _commands.main(arguments, prog_name="millwright", standalone_mode=False)
     except TyperException as error:
         return _usage(error, arguments)
     except SystemExit:  # typer's way when who reads the result has gone
