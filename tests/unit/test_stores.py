@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,18 +10,14 @@ from pathlib import Path
 import pytest
 from tests.azurite import BlobContainer
 from tests.conftest import S3Bucket
+from tests.storeground import MIB, make, sha
 
 from millwright_api.errors import AccessDenied, Damaged
 from millwright_runner.stores import Conflict, Entry, Store, azure_blob, is_safe_key, open_store
 from millwright_runner.stores.file import FileStore
 
-MIB = 1024 * 1024
 SIZES = [0, 1, MIB - 1, MIB, 8 * MIB, 8 * MIB + 1, 20 * MIB + 3]
 """Around the borders: nothing, what is linked and not copied, one part, two, several."""
-
-
-def sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 @pytest.fixture(params=["file", "s3", "blob"])
@@ -32,12 +26,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return open_store(tmp_path / "store")
     bucket: S3Bucket | BlobContainer = request.getfixturevalue(request.param)
     return open_store(bucket.location("some/folder"))
-
-
-def make(path: Path, size: int) -> tuple[Path, str]:
-    data = os.urandom(size)
-    path.write_bytes(data)
-    return path, sha(data)
 
 
 def keys(store: Store, prefix: str = "") -> list[str]:
@@ -282,12 +270,20 @@ def test_a_list_is_in_key_order_and_goes_by_the_start_of_keys(store: Store) -> N
     assert next(store.list("a/z")) == Entry("a/z", 3)
 
 
-def test_a_list_has_more_than_one_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S3 answers with a thousand keys at most; Blob with as many as it is asked for."""
+def test_a_list_has_more_than_one_page(
+    store: Store, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 answers with a thousand keys at most, here of files put below the server; Blob with as many as it is asked for."""
     monkeypatch.setattr(azure_blob, "LISTED_AT_ONCE", 20)
-    many = 50 if store.uri.startswith("http") else 1100
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda i: store.write(f"many/{i:04d}", b"x"), range(many)))
+    if store.uri.startswith("s3:"):
+        many, folder = 1100, request.getfixturevalue("s3").folder / "some" / "folder" / "many"
+        folder.mkdir(parents=True)
+        for i in range(many):
+            (folder / f"{i:04d}").write_bytes(b"x")
+    else:
+        many = 50
+        for i in range(many):
+            store.write(f"many/{i:04d}", b"x")
     assert keys(store, "many/") == [f"many/{i:04d}" for i in range(many)]
     store.delete(keys(store, "many/"))
     assert keys(store) == []
