@@ -12,10 +12,15 @@ setup: ## makes .venv with everything in it
 	@tools/setup.sh
 	@$(PYTHON_HERE) -m compileall -q api operator runner search
 
-demo: setup ## makes a small Phi-3, tunes it, compresses it to int4 and classifies with it: about two minutes
+# What is used of the packages is compiled once, and not by each process that comes first.
+bytecode: setup
+	@[[ .venv/.bytecode -nt .venv/.millwright ]] || \
+	  { said=$$($(PYTHON_HERE) tools/bytecode.py 2>&1) && touch .venv/.bytecode || { echo "$$said"; exit 1; }; }
+
+demo: bytecode ## makes a small Phi-3, tunes it, compresses it to int4 and classifies with it: about two minutes
 	@examples/emotion/demo.sh
 
-demo-cluster: setup ## the same on a real Kubernetes of its own, by kubectl apply; the first time builds that, half an hour
+demo-cluster: bytecode ## the same on a real Kubernetes of its own, by kubectl apply; the first time builds that, half an hour
 	@examples/emotion/demo-cluster.sh
 
 # Several processes train at once on few cores: more threads than one each only take turns, and spin while they wait.
@@ -23,12 +28,14 @@ test test-fast: export OMP_NUM_THREADS ?= 1
 test test-fast: export OMP_WAIT_POLICY ?= PASSIVE
 # pytest keeps the tests as it has rewritten them, for the next run and for its other workers.
 test test-fast: export PYTHONDONTWRITEBYTECODE =
+# Outside of the checkout: a fresh clone of code that was checked here before takes seconds, not a minute.
+export MYPY_CACHE_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millwright-mypy
 
 test: setup ## everything that CI runs: check, then all tests; those on a cluster need root
 	@$(MAKE) --no-print-directory -j3 --output-sync=line check cluster-tools test-modules
 	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-test-fast: testtools ## the tests that need neither root nor a cluster
+test-fast: testtools bytecode ## the tests that need neither root nor a cluster
 	@$(PYTHON_HERE) -m pytest -q -n $(WORKERS) --dist loadfile tests/unit tests/pipeline
 
 check: setup ## ruff, mypy, import contracts; generated files are up to date
@@ -65,18 +72,18 @@ cluster-images: setup ## builds the images from today's code, for the cluster th
 cluster-tools: setup testtools
 	@[[ -n $$MILLWRIGHT_TEST_KUBECONFIG ]] || { $(GROUND) install && $(GROUND) images --build-only; }
 
-bench-operator: setup ## what the operator costs, on the test cluster with simulated pods
+bench-operator: bytecode ## what the operator costs, on the test cluster with simulated pods
 	@$(GROUND) install --with kwok
 	@PYTHONPATH=$(CURDIR) $(PYTHON_HERE) bench/operator/bench.py
 
-bench-olive: setup ## the same jobs through Microsoft Olive and through Millwright: ratios
+bench-olive: bytecode ## the same jobs through Microsoft Olive and through Millwright: ratios
 	@$(PYTHON_HERE) bench/olive/bench.py
 
 testtools: setup
 	@tools/testtools.sh
 
 # Rewritten once, while images are built, and not by each worker for itself.
-test-modules: setup
+test-modules: bytecode
 	@said=$$($(PYTHON_HERE) -m pytest -q --collect-only 2>&1) || { echo "$$said"; exit 1; }
 
 clean: ## removes what was made, but not .venv and .tools

@@ -30,6 +30,6 @@ uv=$(tools/uv.sh "$python")
 export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180}
 say "installing into .venv, about 6 GB the first time (torch brings its CUDA libraries)"
 [[ -x .venv/bin/python ]] || "$uv" venv -q --python "$python" .venv
-"$uv" pip install -q --python .venv/bin/python --compile-bytecode -c requirements.lock -e '.[runner,azure,operator,preflight,dev]'
+"$uv" pip install -q --python .venv/bin/python -c requirements.lock -e '.[runner,azure,operator,preflight,dev]'
 printf '%s' "$stamp" >.venv/.millwright
 say "done"
