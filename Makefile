@@ -90,5 +90,5 @@ clean: ## removes what was made, but not .venv and .tools
 	@rm -rf build dist examples/emotion/build examples/emotion/out bench/build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find api operator runner search tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo demo-cluster test test-fast test-modules cluster-tools cluster-up cluster-down cluster-images
+.PHONY: help setup bytecode demo demo-cluster test test-fast test-modules cluster-tools cluster-up cluster-down cluster-images
 .PHONY: check crds docs lock bench-operator bench-olive testtools clean
