@@ -29,7 +29,7 @@ from millwright_api.errors import (
 from millwright_runner.stores import Conflict, Store, line
 from millwright_runner.stores.line import Patience
 
-LARGE = 12
+LARGE = 8
 """Parts of a large file: more than are under way at once."""
 
 
