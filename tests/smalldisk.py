@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MEBIBYTES = 4
+MEBIBYTES = 1
 """What the disk holds."""
 
 LIMIT = "limit on the size of a file"

@@ -621,7 +621,7 @@ except NoSpaceLeft as error:
 
 @pytest.mark.parametrize("kind", [smalldisk.TMPFS, smalldisk.LIMIT])
 def test_a_disk_that_is_really_full_is_said_and_left_clean(base: Path, tokenizer: Path, kind: str) -> None:
-    write(base / "rows.jsonl", json_lines(ROWS * 1000))
+    write(base / "rows.jsonl", json_lines(ROWS * 250))
     data = entry(**TEXT).model_dump_json(exclude_none=True)
 
     done = smalldisk.run(kind, PACK, base / "disk", str(base), str(tokenizer), data)
@@ -631,13 +631,16 @@ def test_a_disk_that_is_really_full_is_said_and_left_clean(base: Path, tokenizer
 
 
 def test_a_kill_in_the_middle_costs_only_time(base: Path, tokenizer: Path) -> None:
-    write(base / "rows.jsonl", json_lines(ROWS * 400))
+    write(base / "rows.jsonl", json_lines(ROWS * 100))
     data = entry(**TEXT, maxLength=64, shuffleSeed=1)
     arguments = [str(base), str(base), str(tokenizer), data.model_dump_json(exclude_none=True)]
-    with subprocess.Popen([sys.executable, "-c", PACK, *arguments], stdout=subprocess.PIPE) as process:
+    waiting = PACK.replace("print(done, flush=True)", "print(done, total, flush=True); sys.stdin.read()")
+    command = [sys.executable, "-c", waiting, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        assert int(process.stdout.readline()) > 0  # it is in the middle
+        done, total = map(int, process.stdout.readline().split())
         process.kill()
+    assert 0 < done < total
     assert process.returncode == -signal.SIGKILL
     assert (base / "packed" / "tokens").exists()
 

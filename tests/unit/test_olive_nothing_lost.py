@@ -176,13 +176,8 @@ def other(value: Any) -> Any:
     return [*value, "another"]
 
 
-MAPPED = [
-    (name, path)
-    for name in NAMES
-    for mapped in [imported(name).mapped]
-    for path, _ in leaves(sample(name))
-    if show(path) in mapped
-]
+IMPORTED = {name: imported(name) for name in NAMES}
+MAPPED = [(name, path) for name in NAMES for path, _ in leaves(sample(name)) if show(path) in IMPORTED[name].mapped]
 
 
 @pytest.mark.parametrize(("name", "path"), MAPPED, ids=lambda part: part if isinstance(part, str) else show(part))
@@ -192,7 +187,7 @@ def test_what_is_taken_over_matters(name: str, path: Path):
     *parents, last = path
     place = at(config, tuple(parents))
     place[last] = other(copy.deepcopy(place[last]))
-    before = imported(name)
+    before = IMPORTED[name]
 
     try:
         found = convert(config, config_path=SAMPLES / f"{name}.json")

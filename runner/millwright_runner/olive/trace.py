@@ -5,6 +5,7 @@ leaf that nobody judged is listed as not taken over.
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -160,6 +161,7 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
+@functools.lru_cache(maxsize=4096)
 def show(path: Path) -> str:
     """Returns a path as a person writes it: `data_configs[0].load_dataset_config.split`."""
     text = ""
