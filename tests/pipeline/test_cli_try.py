@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests import tiny
+from tests.warm import WarmProcess
 
 LORA = {"r": 2, "trainData": "train", "training": {"maxSteps": 1, "gradientAccumulationSteps": 1, "dtype": "float32"}}
 
@@ -44,12 +44,11 @@ def test_the_commands_of_the_summary_try_the_model(tmp_path: Path, llama: Path, 
     }
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(manifest))
     environment = os.environ | {"MILLWRIGHT_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(
-        [sys.executable, "-m", "millwright_runner", "run", "job.yaml"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    run = WarmProcess("millwright_runner", ["run", "job.yaml"], environment, tmp_path)
+    out, err = run.communicate(timeout=300)
+    assert run.returncode == 0, err
 
-    commands = run.stdout.partition("Try it:\n\n")[2]
+    commands = out.partition("Try it:\n\n")[2]
     tried = subprocess.run(
         ["bash", "-e"], input=commands, cwd="/", env=environment, capture_output=True, text=True, check=False
     )
