@@ -82,7 +82,7 @@ class Arena:
 
     def live_pods(self, name: str, role: str | None = None) -> list[Manifest]:
         """Pods that still hold something."""
-        return [p for p in self.children("pods", name, role) if p["status"]["phase"] not in ("Succeeded", "Failed")]
+        return [pod for pod in self.children("pods", name, role) if not has_ended(pod)]
 
     def wait(
         self, name: str, ask: Callable[[Manifest], bool], what: str = "", seconds: float = jobs.SECONDS
@@ -130,3 +130,8 @@ class Arena:
         """All keys below a prefix of the bucket."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def has_ended(pod: Manifest) -> bool:
+    """Whether a pod holds nothing any more."""
+    return pod["status"]["phase"] in ("Succeeded", "Failed")

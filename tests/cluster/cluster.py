@@ -6,15 +6,15 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from tests.cluster.asking import server
 from tests.cluster.ground import images, install, programs, settings
-from tests.cluster.ground.shell import GroundError
+from tests.cluster.ground.shell import GroundError, locked
 
 PROJECT = settings.PROJECT
 CHART = PROJECT / "charts" / "millwright"
@@ -24,6 +24,8 @@ IMAGE_VARIABLE = "MILLWRIGHT_TEST_{}_IMAGE"
 
 Object = dict[str, Any]
 """A Kubernetes object as JSON."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -166,9 +168,32 @@ def own_cluster() -> Cluster:
     keys = settings.S3
     endpoint = keys["AWS_ENDPOINT_URL_S3"]
     s3 = S3(endpoint, endpoint, keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], keys["AWS_REGION"])
+    return Cluster(settings.ADMIN_KUBECONFIG, s3, once_a_run("images", _all_built), is_ground=True)
+
+
+def once_a_run(what: str, make: Callable[[], T]) -> T:
+    """Makes something on the ground that is up, in the first process of a test run that asks for it; the others are told
+    what it has made. To find that all of an image is there already takes seconds of a core.
+
+    Args:
+        what: its name, for files.
+        make: returns what JSON can hold.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:  # a run of one process
+        return make()
+    told = settings.RUN / f"{what}-{run}.json"
+    with locked(settings.RUN / f"{what}.lock"):
+        if not told.exists():
+            told.write_text(json.dumps(make()))
+    found: T = json.loads(told.read_text())
+    return found
+
+
+def _all_built() -> dict[str, str]:
+    """Builds the project's images; returns their references by target."""
     images.build_all()
-    references = images.push_all()
-    return Cluster(settings.ADMIN_KUBECONFIG, s3, references, is_ground=True)
+    return images.push_all()
 
 
 def named_cluster(kubeconfig: Path) -> Cluster:

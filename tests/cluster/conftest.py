@@ -23,6 +23,7 @@ from tests.cluster.cluster import (
     Object,
     chart_values,
     named_cluster,
+    once_a_run,
     own_cluster,
     split_reference,
 )
@@ -80,15 +81,23 @@ def installed(cluster: Cluster) -> Iterator[Cluster]:
     lock = settings.HOME / "chart.lock"
     with using(settings.HOME / "chart.users") as is_last:
         with locked(lock):
-            ours = () if release_is_there(cluster) else ("--labels", MADE_BY_TESTS)
-            cluster.helm(
-                "upgrade", "--install", RELEASE, str(CHART), "--namespace", RELEASE_NAMESPACE, "--create-namespace",
-                "--wait", "--timeout", "3m", *chart_values(cluster.images), *only(GIVEN), *ours,
-            )  # fmt: skip
+            if cluster.is_ground:
+                once_a_run("release", lambda: install(cluster))
+            else:  # the process that has installed it may be gone, and it with that
+                install(cluster)
         yield cluster
         with locked(lock):
             if not cluster.is_ground and is_last() and release_is_there(cluster, MADE_BY_TESTS):
                 cluster.helm("uninstall", RELEASE, "--namespace", RELEASE_NAMESPACE, "--wait")
+
+
+def install(cluster: Cluster) -> None:
+    """Installs or upgrades the release of the session."""
+    ours = () if release_is_there(cluster) else ("--labels", MADE_BY_TESTS)
+    cluster.helm(
+        "upgrade", "--install", RELEASE, str(CHART), "--namespace", RELEASE_NAMESPACE, "--create-namespace",
+        "--wait", "--timeout", "3m", *chart_values(cluster.images), *only(GIVEN), *ours,
+    )  # fmt: skip
 
 
 def release_is_there(cluster: Cluster, labels: str = "") -> bool:
@@ -159,7 +168,11 @@ def plugin_image(cluster: Cluster) -> str:
     """A runner image with the pass of tests/cluster/plugin, which breaks as it is told."""
     folder = Path(__file__).parent / "plugin"
     repository, _, _ = split_reference(cluster.images["runner"])  # what was just built has a tag, no digest yet
-    return cluster.image("plugin", "--build-arg", f"RUNNER={repository}:dev", str(folder))
+
+    def build() -> str:
+        return cluster.image("plugin", "--build-arg", f"RUNNER={repository}:dev", str(folder))
+
+    return once_a_run("plugin", build) if cluster.is_ground else build()
 
 
 def new_arena(cluster: Cluster, plugin_image: str, namespace: str, folder: Path, *, trainable: bool) -> Arena:
