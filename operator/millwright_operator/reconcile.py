@@ -11,6 +11,8 @@ neither unsay an end nor start anything a second time. Where a Job is to be crea
 
 from __future__ import annotations
 
+import functools
+import json
 from dataclasses import replace
 from datetime import datetime
 
@@ -59,7 +61,7 @@ def reconcile(
     if finished(resource.status):
         return _afterwards(resource, mine) or (let_go(resource, mine, platform, now) if held(resource) else ())
     try:
-        spec = Spec.model_validate(resource.spec)
+        spec = _read(json.dumps(resource.spec))
     except ValidationError as error:
         return _actions(resource, mine, Decision(_refused(resource, error, now)), now)
     stages = stages_at(spec, resource.status.search)
@@ -72,6 +74,12 @@ def reconcile(
         refused = decision.status if mine.refused and decision.status != resource.status else None
         return (WriteStatus(refused, resource.resource_version),) if refused else (hold(resource),)
     return _actions(resource, mine, decision, now)
+
+
+@functools.lru_cache(maxsize=256)
+def _read(spec: str) -> Spec:
+    """Returns a spec, given as JSON: a job is looked at many times, and reading its spec took a fifth of each look."""
+    return Spec.model_validate(json.loads(spec))
 
 
 def _actions(resource: Resource, children: Children, decision: Decision, now: datetime) -> tuple[Action, ...]:

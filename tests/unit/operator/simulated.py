@@ -362,7 +362,7 @@ class Cluster:
     def _made(self, action: act.CreateJob) -> bool:
         self.serial += 1
         name = action.body["metadata"]["name"]
-        body: Body = copy.deepcopy(dict(action.body))
+        body: Body = json.loads(json.dumps(action.body))  # as the API server has it
         body["metadata"] |= {"uid": f"job-{self.serial}", "creationTimestamp": written(self.now)}
         self.jobs[name] = body | {"status": {}}
         self.created.append(name)
