@@ -30,7 +30,7 @@ def strace(
         "this test needs strace, and it is not installed: tools/testtools.sh does that as root (apt-get install strace)"
     )
     return subprocess.run(
-        [program, "-f", "-qq", "-y", "-s", "0", "-e", f"trace={calls}", "-e", "signal=none", "-o", str(log), *command],
+        [program, "-f", "--seccomp-bpf", "-qq", "-y", "-s", "0", "-e", f"trace={calls}", "-e", "signal=none", "-o", str(log), *command],
         env=environment, cwd=cwd, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
