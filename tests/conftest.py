@@ -47,6 +47,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = ordered(items)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _what_lives_on() -> None:
+    """Has the collector pass over what is there when a file begins, such as torch's modules.
+
+    The runner asks for a collection after each step: that took more of the tests' time than the steps.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @dataclass(frozen=True)
 class S3Bucket:
     """A fresh bucket on the session's S3 server, whose credentials and endpoint are in the environment."""

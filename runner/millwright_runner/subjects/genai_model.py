@@ -126,8 +126,9 @@ class GenaiSubject:
 
     def close(self) -> None:
         """Gives its memory back; the next question loads it again."""
-        self._model = None
-        release_memory()
+        if self._model is not None:
+            self._model = None
+            release_memory()
 
     @functools.cached_property
     def _config(self) -> dict[str, Any]:

@@ -94,8 +94,9 @@ class TorchSubject:
 
     def close(self) -> None:
         """Gives its memory back; the next question loads it again."""
-        self._loaded = None
-        release_memory()
+        if self._loaded is not None:
+            self._loaded = None
+            release_memory()
 
     def _model(self, sequences: Sequence[Ids], new_tokens: int) -> Any:
         """Returns the model, after a look at whether it can take the sequences."""
