@@ -10,7 +10,7 @@ import importlib
 from tests.warm_command import LOADED as COMMAND
 
 AZURE = """
-    azure.ai.ml azure.ai.ml.entities azure.identity azure.keyvault.secrets azure.storage.blob
+    azure.ai.ml azure.ai.ml.entities azure.identity azure.keyvault.secrets azure.storage.blob msal_extensions
     millwright_runner.azure.workspace millwright_runner.azure.datastores millwright_runner.look
     millwright_runner.remote.courier millwright_runner.stores.azure_blob
 """
