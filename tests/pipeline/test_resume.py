@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.pipeline.jobs import Mill, Result, job, lora
 
-LONG = {"maxSteps": 120, "loggingSteps": 10}
+LONG = {"maxSteps": 70, "loggingSteps": 10}
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,8 @@ def manifest(phi3: Path, rows: Path) -> dict[str, Any]:
         phi3,
         rows,
         "out",
-        lora(dropout=0.1, evalFraction=0.2, training=LONG | {"evalSteps": 50}),
-        checkpoint={"everySteps": 20},
+        lora(dropout=0.1, evalFraction=0.2, training=LONG | {"evalSteps": 30}),
+        checkpoint={"everySteps": 10},
     )
 
 
@@ -65,7 +65,7 @@ def test_after_kill_9_it_goes_on_from_the_last_periodic_checkpoint(
 
     assert killed.code == -signal.SIGKILL
     assert resumed.code == 0, resumed.err
-    assert resumed.report["passes"][0]["resumedFrom"] % 20 == 0
+    assert resumed.report["passes"][0]["resumedFrom"] % 10 == 0
     assert resumed.report["artifact"]["digest"] == undisturbed.report["artifact"]["digest"]
 
 
