@@ -52,14 +52,14 @@ def start_all(arena: Arena, bodies: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture(scope="module")
-def found(trainable: Arena) -> Callable[[str], dict[str, Any]]:
+def found(arena: Arena) -> Callable[[str], dict[str, Any]]:
     """What is found wrong with a job of `refused`."""
-    with_secret(trainable, "wrong", AWS_ACCESS_KEY_ID="ground", AWS_SECRET_ACCESS_KEY="not-the-secret")
-    start_all(trainable, refused(trainable))
+    with_secret(arena, "wrong", AWS_ACCESS_KEY_ID="ground", AWS_SECRET_ACCESS_KEY="not-the-secret")
+    start_all(arena, refused(arena))
 
     def look(name: str) -> dict[str, Any]:
-        job = trainable.stalled(name)
-        assert trainable.children("jobs", name, "stage") == []
+        job = arena.stalled(name)
+        assert arena.children("jobs", name, "stage") == []
         validated, stalled = condition(job, "Validated"), condition(job, "Stalled")
         assert (validated["status"], stalled["reason"]) == ("False", validated["reason"])
         assert condition(job, "Failed") == {}
@@ -121,13 +121,13 @@ class TestThePreflight:
     def test_an_unknown_plug_in(self, found: Any) -> None:
         assert found("plug-in")["reason"] == "UnknownPass"
 
-    def test_a_typo_that_it_found_is_mended_by_an_edit(self, trainable: Arena) -> None:
-        trainable.start("mended", lora(), model=place(trainable, f"s3://{trainable.bucket}/modle/"))
-        trainable.stalled("mended")
+    def test_a_typo_that_it_found_is_mended_by_an_edit(self, arena: Arena) -> None:
+        arena.start("mended", probe(), model=place(arena, f"s3://{arena.bucket}/modle/"))
+        arena.stalled("mended")
 
-        trainable.patch("mended", model={"s3": {"uri": f"s3://{trainable.bucket}/model/"}})
+        arena.patch("mended", model={"s3": {"uri": f"s3://{arena.bucket}/model/"}})
 
-        ended = trainable.complete("mended")
+        ended = arena.complete("mended")
         assert condition(ended, "Validated")["status"] == "True"
         assert condition(ended, "Stalled") == {}
 
