@@ -66,25 +66,26 @@ def watcher(installed: Cluster) -> Watcher:
     return Watcher(installed)
 
 
+@pytest.fixture(scope="module")
+def whole(installed: Cluster, arena: Arena) -> subprocess.CompletedProcess[str]:
+    """What is said of a job of two steps, from its start to its end."""
+    arena.start("whole", probe("first", units=60), probe("second", mark="b"))
+    return Watcher(installed).run(f"{arena.namespace}/whole")
+
+
 class TestAJobThatCompletes:
-    def test_its_life_is_told_in_order_and_its_model_at_the_end(self, arena: Arena, watcher: Watcher) -> None:
-        arena.start("whole", probe("first", units=24), probe("second", mark="b"))
-
-        said = watcher.run(f"{arena.namespace}/whole")
-
-        assert said.returncode == 0, said.stderr
+    def test_its_life_is_told_in_order_and_its_model_at_the_end(
+        self, arena: Arena, whole: subprocess.CompletedProcess[str]
+    ) -> None:
+        assert whole.returncode == 0, whole.stderr
         places = [
-            said.stderr.index(word) for word in ("Running: stage 1 of 1", "first (1/2): done", "second (2/2): done")
+            whole.stderr.index(word) for word in ("Running: stage 1 of 1", "first (1/2): done", "second (2/2): done")
         ]
         assert places == sorted(places)
-        assert re.search(rf"^model   s3://{arena.bucket}/out/whole/", said.stdout, re.M)
+        assert re.search(rf"^model   s3://{arena.bucket}/out/whole/", whole.stdout, re.M)
 
-    def test_the_running_step_has_count_and_loss(self, arena: Arena, watcher: Watcher) -> None:
-        arena.start("counted", probe("work", units=60))
-
-        said = watcher.run(f"{arena.namespace}/counted")
-
-        assert re.search(r"^work \(1/1\): probing \d+/60, loss [\d.]+", said.stderr, re.M), said.stderr
+    def test_the_running_step_has_count_and_loss(self, whole: subprocess.CompletedProcess[str]) -> None:
+        assert re.search(r"^first \(1/2\): probing \d+/60, loss [\d.]+", whole.stderr, re.M), whole.stderr
 
     def test_for_programs_each_line_is_a_status_and_the_last_is_the_end(self, arena: Arena, watcher: Watcher) -> None:
         arena.start("lines", probe("work", mark="lines"))
@@ -96,14 +97,14 @@ class TestAJobThatCompletes:
         assert statuses[-1]["phase"] == "Succeeded"
         assert all(before != after for before, after in itertools.pairwise(statuses))
 
+    @pytest.mark.usefixtures("whole")
     def test_one_that_is_over_is_told_at_once(self, arena: Arena, watcher: Watcher) -> None:
-        arena.start("over", probe("work", mark="over"))
-        arena.complete("over")
+        arena.complete("whole")
 
-        said = watcher.run(f"{arena.namespace}/over")
+        said = watcher.run(f"{arena.namespace}/whole")
 
         assert said.returncode == 0
-        assert said.stderr.startswith(f"{arena.namespace}/over: Succeeded: published ")
+        assert said.stderr.startswith(f"{arena.namespace}/whole: Succeeded: published ")
 
 
 class TestAJobThatFails:
