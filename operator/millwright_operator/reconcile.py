@@ -76,7 +76,7 @@ def reconcile(
     return _actions(resource, mine, decision, now)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def _read(spec: str) -> Spec:
     """Returns a spec, given as JSON: a job is looked at many times, and reading its spec took a fifth of each look."""
     return Spec.model_validate(json.loads(spec))
