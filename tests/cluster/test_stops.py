@@ -117,8 +117,8 @@ class TestQueue:
         )  # fmt: skip
         return job
 
-    def test_a_stage_waits_for_its_admission(self, arena: Arena) -> None:
-        arena.start("queued", probe(), execution={"kubernetes": {"queue": "team-a"}})
+    def test_a_stage_waits_for_its_admission_and_preempted_is_queued_again_and_goes_on(self, arena: Arena) -> None:
+        arena.start("queued", probe(untilStopped=True), execution={"kubernetes": {"queue": "team-a"}}, **OFTEN)
 
         job = arena.wait("queued", lambda j: j.get("status", {}).get("phase") == "Queued", "the job to be queued")
         assert condition(job, "Ready")["reason"] == "QueuedForQuota"
@@ -131,21 +131,15 @@ class TestQueue:
         assert "kueue.x-k8s.io/queue-name" not in preflight["metadata"]["labels"]
 
         self.admit(arena, "queued")
+        running(arena, "queued")
 
-        arena.complete("queued")
+        self.admit(arena, "queued", suspend=True)
+        arena.wait("queued", lambda j: j["status"].get("phase") == "Queued", "the job to be queued again")
+        until("its pods to go", lambda: not arena.live_pods("queued"))
+        self.admit(arena, "queued")
 
-    def test_a_preempted_stage_is_queued_again_and_goes_on(self, arena: Arena) -> None:
-        arena.start("preempted", probe(untilStopped=True), execution={"kubernetes": {"queue": "team-a"}}, **OFTEN)
-        self.admit(arena, "preempted")
-        running(arena, "preempted")
-
-        self.admit(arena, "preempted", suspend=True)
-        arena.wait("preempted", lambda j: j["status"].get("phase") == "Queued", "the job to be queued again")
-        until("its pods to go", lambda: not arena.live_pods("preempted"))
-        self.admit(arena, "preempted")
-
-        ended = arena.complete("preempted")
-        assert resumed_from(arena, "preempted") > 0
+        ended = arena.complete("queued")
+        assert resumed_from(arena, "queued") > 0
         assert ended["status"]["attempts"] == 1
 
     def test_a_user_suspends_a_queued_job_by_its_jobs_end_and_resumes_by_another(self, arena: Arena) -> None:
@@ -168,19 +162,16 @@ class TestQueue:
 
 
 class TestEdit:
-    def test_a_started_jobs_recipe_is_frozen_and_the_message_names_the_field(self, arena: Arena) -> None:
-        arena.start("frozen", probe(units=8))
-        arena.wait("frozen", lambda j: "startTime" in j.get("status", {}), "the first stage")
+    def test_a_started_jobs_recipe_is_frozen_with_the_fields_name_and_its_attempts_may_be_raised(
+        self, arena: Arena
+    ) -> None:
+        arena.start("raised", probe(units=40), retry={"maxAttempts": 1})
+        arena.wait("raised", lambda j: "startTime" in j.get("status", {}), "the first stage")
 
         with pytest.raises(AssertionError, match=r"spec\.passes"):
-            arena.start("frozen", probe(units=9))
+            arena.start("raised", probe(units=41), retry={"maxAttempts": 1})
 
-        arena.complete("frozen")
-
-    def test_attempts_may_be_raised_while_it_runs(self, arena: Arena) -> None:
-        arena.start("raised", probe(units=20), retry={"maxAttempts": 1})
         arena.wait("raised", holds("Running"), "the job to run")
-
         arena.patch("raised", retry={"maxAttempts": 4})
 
         until(
@@ -224,18 +215,6 @@ class TestAQuota:
 
 
 class TestDelete:
-    def test_leaves_nothing_but_the_published_model(self, arena: Arena) -> None:
-        arena.start("gone", probe())
-        arena.complete("gone")
-
-        arena.kubectl("delete", "optjob", "gone", "-n", arena.namespace)
-
-        until(
-            "its children to go",
-            lambda: not any(arena.children(kind, "gone") for kind in ("jobs", "pods", "configmaps")),
-        )
-        assert arena.published("gone") is not None
-
     def test_of_a_running_job_ends_its_pods(self, arena: Arena) -> None:
         arena.start("cut", probe(units=4000))
         arena.wait("cut", holds("Running"), "the job to run")
@@ -248,7 +227,7 @@ class TestDelete:
         )
         assert arena.published("cut") is None
 
-    def test_a_job_of_the_same_name_starts_afresh(self, arena: Arena) -> None:
+    def test_leaves_nothing_but_the_published_model_and_one_of_the_same_name_starts_afresh(self, arena: Arena) -> None:
         arena.start("twice", probe(mark="first"))
         arena.complete("twice")
         arena.kubectl("delete", "optjob", "twice", "-n", arena.namespace)
@@ -257,6 +236,12 @@ class TestDelete:
 
         ended = arena.complete("twice")
         assert ended["status"]["passes"][0]["cache"] == "Miss"
+        arena.kubectl("delete", "optjob", "twice", "-n", arena.namespace)
+        until(
+            "its children to go",
+            lambda: not any(arena.children(kind, "twice") for kind in ("jobs", "pods", "configmaps")),
+        )
+        assert arena.published("twice") is not None
 
     def test_a_stages_job_that_a_person_deletes_is_made_again_without_two_writers(self, arena: Arena) -> None:
         arena.start("touched", probe(untilStopped=True), **OFTEN)
