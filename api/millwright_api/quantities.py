@@ -13,10 +13,14 @@ _SUFFIXES = {suffix: Fraction(1000) ** power for power, suffix in enumerate("num
 _FORM = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)([numkMGTPE]|[KMGTPE]i)?")
 
 
-@functools.lru_cache(maxsize=1024)
 def amount(text: str | int) -> Fraction | None:
     """Returns the exact number that a quantity stands for: `1500m` is 3/2, `2Gi` is 2147483648; None where it is none."""
-    found = _FORM.fullmatch(str(text))
+    return _number(str(text))
+
+
+@functools.lru_cache(maxsize=1024)
+def _number(text: str) -> Fraction | None:
+    found = _FORM.fullmatch(text)
     return Fraction(found[1]) * _SUFFIXES[found[2] or " "] if found else None
 
 

@@ -111,7 +111,7 @@ def _condition(kind: ConditionType, said: Said, before: Status, generation: int,
         type=kind,
         status=said.status,
         reason=said.reason,
-        message=shown(said.message, MESSAGE_BYTES) if said.message else "",
+        message=shown(said.message, MESSAGE_BYTES),
         last_transition_time=since,
         observed_generation=generation,
     )

@@ -34,6 +34,8 @@ def redacted(text: str) -> str:
 
 def shown(text: str, limit: int) -> str:
     """Returns a text for a person: redacted, control characters as spaces, at most `limit` UTF-8 bytes of its start."""
+    if not text:  # as most conditions' messages, which are asked for at every look
+        return ""
     return cut(redacted("".join(c if c.isprintable() or c == "\n" else " " for c in text)).strip(), limit)
 
 
